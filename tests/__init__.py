@@ -1,0 +1,1 @@
+"""Tests of posrecon; each name states a truth."""

@@ -1,0 +1,111 @@
+"""Nothing reads to its right: which part of posrecon may import which."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.repository import PACKAGE, at, imported, module_name, python_files, tree
+
+FOUNDATION = frozenset({"errors", "money", "banking_calendar", "secrets", "settings", "sources"})
+
+# Left to right, the way a file becomes a dispute. A part imports itself, the foundation, and what is named here.
+MAY_IMPORT: dict[str, frozenset[str]] = {
+    "formats": frozenset(),
+    "audit": frozenset(),
+    # The generator shares no code with the parsers: a mistake in both would hide itself.
+    "simulate": frozenset(),
+    "landing": frozenset({"formats", "audit"}),
+    "warehouse": frozenset({"audit"}),
+    "transform": frozenset({"warehouse"}),
+    "validation": frozenset({"warehouse"}),
+    "disputes": frozenset({"warehouse", "audit"}),
+    "reporting": frozenset({"warehouse"}),
+}
+# These walk the others; nothing that they walk imports them.
+WALKERS = frozenset(
+    {"night", "replay", "cli", "orchestration", "local_airflow", "airflow_adapter", "console"}
+)
+AIRFLOW_ADAPTERS = frozenset({"airflow_adapter"})
+
+
+def part_of(module: str) -> str:
+    """`posrecon.landing.receive` → `landing`; the package itself is ''."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def own_imports(path: Path) -> set[str]:
+    return {name for name in imported(path) if name == "posrecon" or name.startswith("posrecon.")}
+
+
+PACKAGE_FILES = python_files("include/posrecon")
+
+
+def test_every_part__has_its_place_in_the_order() -> None:
+    parts = {part_of(module_name(path)) for path in PACKAGE_FILES} - {""}
+    assert parts - FOUNDATION - MAY_IMPORT.keys() - WALKERS == set()
+
+
+@pytest.mark.parametrize("path", PACKAGE_FILES, ids=module_name)
+def test_module__imports_only_what_stands_to_its_left(path: Path) -> None:
+    part = part_of(module_name(path))
+    if part in WALKERS or part == "":
+        allowed = FOUNDATION | MAY_IMPORT.keys() | WALKERS
+    elif part in FOUNDATION:
+        allowed = FOUNDATION
+    else:
+        allowed = FOUNDATION | MAY_IMPORT[part] | {part}
+    reaches = {part_of(name) for name in own_imports(path)} - {""}
+    assert reaches <= allowed, f"{path.relative_to(PACKAGE)} reads to its right: {sorted(reaches - allowed)}"
+
+
+def test_imports__are_absolute() -> None:
+    relative = [str(path) for path in PACKAGE_FILES if any(name.startswith(".") for name in imported(path))]
+    assert relative == []
+
+
+def test_airflow__is_imported_by_its_adapter_alone() -> None:
+    importers = {
+        part_of(module_name(path))
+        for path in PACKAGE_FILES
+        if any(name.split(".")[0] == "airflow" for name in imported(path))
+    }
+    assert importers <= AIRFLOW_ADAPTERS
+
+
+# Import seconds: Great Expectations 10, dbt 5. A scheduler parses DAG files every minute.
+HEAVY = frozenset(
+    {"great_expectations", "dbt", "duckdb", "pandas", "pyarrow", "polars", "numpy", "sqlalchemy"}
+)
+
+
+@pytest.mark.parametrize("path", python_files("dags"), ids=lambda path: path.name)
+def test_dag_file__imports_nothing_heavy_at_the_top(path: Path) -> None:
+    top = {name.split(".")[0] for name in imported(path, nested=False)}
+    assert top & HEAVY == set()
+
+
+@pytest.mark.parametrize("path", python_files("dags"), ids=lambda path: path.name)
+def test_dag_file__reads_no_file_and_no_environment_at_the_top(path: Path) -> None:
+    calls = [
+        at(path, node.lineno)
+        for statement in tree(path).body
+        if not isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.With)
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func)
+        in {"open", "os.getenv", "os.environ.get", "Settings", "Variable.get", "datetime.now"}
+    ]
+    assert calls == []
+
+
+def test_heavy_libraries__are_imported_where_they_are_used() -> None:
+    """The command line and Airflow load every module; only the step that needs GX or dbt pays for it."""
+    early = [
+        f"{module_name(path)}: {name}"
+        for path in PACKAGE_FILES
+        if part_of(module_name(path)) in WALKERS | FOUNDATION
+        for name in imported(path, nested=False)
+        if name.split(".")[0] in {"great_expectations", "dbt", "pandas"}
+    ]
+    assert early == []
