@@ -1,0 +1,382 @@
+"""The one door to Airflow: nothing else in this package imports it.
+
+DAG files import this module at parse time, so it stays light: whatever a night really does is imported inside
+the step that needs it.
+"""
+
+import json
+import logging
+import os
+import smtplib
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+from airflow.sdk import Asset, BaseHook, ExceptionRetryPolicy, Param, RetryAction, RetryRule
+from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowRuntimeError
+
+from posrecon import orchestration
+from posrecon.errors import PosreconError, UsageError
+from posrecon.settings import Settings
+
+log = logging.getLogger("posrecon.night")
+
+ZONE = os.environ.get("POSRECON_ZONE", orchestration.DEFAULT_ZONE)
+NIGHTLY_DAG_ID = "nightly_reconciliation"
+REPLAY_DAG_ID = "replay_reconciliation"
+HOUSEKEEPING_DAG_ID = "housekeeping"
+
+WEBHOOK_CONNECTION = "posrecon_webhook"
+SMTP_CONNECTION = "posrecon_smtp"
+NOTIFY_TIMEOUT_S = 10
+
+# ---------------------------------------------------------------- assets
+PUBLISHED_TABLES = (
+    "fct_reconciliation",
+    "fct_reconciliation_history",
+    "fct_breaks",
+    "dispute_candidates",
+    "fct_payouts",
+    "rpt_daily_control",
+    "fct_files",
+    "dim_merchants",
+    "dim_terminals",
+    "dim_break_types",
+)
+TABLE_ASSETS = tuple(
+    Asset(name=f"posrecon.marts.{table}", uri=f"posrecon://published/marts/{table}", group="posrecon")
+    for table in PUBLISHED_TABLES
+)
+DATA_DOCS_ASSET = Asset(name="posrecon.data_docs", uri="posrecon://published/data_docs", group="posrecon")
+
+# ---------------------------------------------------------------- retries
+# A second try heals a drop zone that is away for a moment, and a process that was lost (no exception reaches
+# a policy then, so the count alone decides). It does not heal data: every other exception fails at once.
+RETRY_INPUT = ExceptionRetryPolicy(
+    rules=[
+        RetryRule(exception=OSError, action=RetryAction.RETRY, reason="input or output failed; trying again")
+    ],
+    default=RetryAction.FAIL,
+)
+RETRY_LOST_PROCESS_ONLY = ExceptionRetryPolicy(rules=[], default=RetryAction.FAIL)
+
+TASK_DEFAULTS: dict[str, Any] = {
+    "owner": "finance-data",
+    "retries": 1,
+    "retry_delay": timedelta(seconds=30),
+    "retry_policy": RETRY_LOST_PROCESS_ONLY,
+    "execution_timeout": timedelta(hours=6),
+}
+INPUT_RETRIES: dict[str, Any] = {
+    "retries": 3,
+    "retry_delay": timedelta(minutes=1),
+    "retry_exponential_backoff": 2,
+    "retry_policy": RETRY_INPUT,
+}
+
+
+def date_param(description: str, *, required: bool) -> Param:
+    """Return a DAG parameter that holds an ISO date, checked by Airflow before the run starts."""
+    if required:
+        return Param(type="string", format="date", description=description)
+    return Param(None, type=["null", "string"], format="date", description=description)
+
+
+# ---------------------------------------------------------------- a step of the night
+def run_date_in(context: Mapping[str, Any]) -> date:
+    """Return the run date of the task's DAG run.
+
+    Raises:
+        UsageError: The run has neither a logical date nor the parameter.
+    """
+    logical_date: datetime | None = context.get("logical_date")
+    return orchestration.run_date_of(logical_date, context["params"].get("run_date"), zone=ZONE)
+
+
+@contextmanager
+def night_step(context: Mapping[str, Any]) -> Iterator[tuple[Settings, date]]:
+    """Give a task its settings and run date; an error made for people makes the task fail at once.
+
+    Args:
+        context: The task's context.
+
+    Yields:
+        Settings and run date.
+
+    Raises:
+        AirflowFailException: The night cannot go on; trying again would not help.
+    """
+    with readable_failure(context):
+        run_date = run_date_in(context)
+        log.info("Night of %s: %s", run_date.isoformat(), _task_name(context))
+        yield Settings(), run_date
+
+
+@contextmanager
+def readable_failure(context: Mapping[str, Any]) -> Iterator[None]:
+    """Log what, where, expected, got and the next step of whatever a task raises.
+
+    Raises:
+        AirflowFailException: In place of an error that posrecon raises on purpose: it is not tried again.
+    """
+    try:
+        yield
+    except PosreconError as error:
+        text = _failure_text(context, error)
+        log.error("%s", text)  # noqa: TRY400 - for people; Airflow adds the traceback itself
+        raise AirflowFailException(text) from error
+    except Exception as error:
+        log.error("%s", _failure_text(context, error))  # noqa: TRY400 - as above
+        raise
+
+
+def other_runs(context: Mapping[str, Any], dag_id: str) -> int:
+    """Return how many runs of another DAG are under way (the ones that only wait do not count)."""
+    count: int = context["ti"].get_dr_count(dag_id=dag_id, states=["running"])
+    return count
+
+
+def record_events(
+    context: Mapping[str, Any], assets: Sequence[Asset], extra: Mapping[str, Any] | None = None
+) -> None:
+    """Attach facts to the asset events of the task; by default the run date."""
+    facts = dict(extra) if extra is not None else {"run_date": run_date_in(context).isoformat()}
+    for asset in assets:
+        context["outlet_events"][asset].extra = facts
+
+
+def forget_models(settings: Settings) -> None:
+    """Remove the results of the dbt process before, so that a failed start cannot show them as its own."""
+    orchestration.run_results_path(settings).unlink(missing_ok=True)
+
+
+def log_models(settings: Settings) -> list[dict[str, Any]]:
+    """Write what dbt did, model by model, to the task's log.
+
+    Returns:
+        One entry per model for the task's return value, slowest first; empty when dbt did not get that far.
+    """
+    path = orchestration.run_results_path(settings)
+    if not path.exists():
+        return []
+    runs = orchestration.read_run_results(path)
+    log.info("dbt, node by node:\n%s", orchestration.model_table(runs))
+    return [
+        {"model": run.name, "status": run.status, "seconds": round(run.seconds, 3), "rows": run.rows}
+        for run in runs
+        if run.kind != "test"
+    ]
+
+
+# ---------------------------------------------------------------- notifications
+def notify_failure(context: Mapping[str, Any]) -> None:
+    """Tell people that a task of the night failed. Called by Airflow once the last try is spent."""
+    error = context.get("exception")
+    if isinstance(error, AirflowFailException):
+        text = str(error)
+    elif isinstance(error, BaseException):
+        text = _failure_text(context, error)
+    else:
+        text = _failure_text(context, RuntimeError(str(error or "the process of the task was lost")))
+    notify(f"posrecon: {_task_name(context)} failed", text)
+
+
+def notify_success(context: Mapping[str, Any]) -> None:
+    """Tell people that the night is published, with its figures."""
+    from posrecon.reporting.night_report import notification, report_paths
+    from posrecon.warehouse.manifests import read_manifest
+
+    settings, run_date = Settings(), run_date_in(context)
+    text = notification(read_manifest(settings, run_date).summary, report=report_paths(settings, run_date)[1])
+    notify(f"posrecon: night of {run_date.isoformat()} published", text)
+
+
+def notify(subject: str, text: str) -> None:
+    """Send a text to the log, and to the webhook and mail address that Airflow connections name.
+
+    A message that cannot be sent is a warning in the log: the night has been decided already.
+    """
+    log.info("%s\n%s", subject, text)
+    webhook = _connection(WEBHOOK_CONNECTION)
+    if webhook is not None:
+        try:
+            _post(webhook, f"{subject}\n{text}")
+        except (URLError, OSError, ValueError) as error:
+            log.warning("Not sent to connection %s: %s", WEBHOOK_CONNECTION, type(error).__name__)
+    mail = _connection(SMTP_CONNECTION)
+    if mail is not None:
+        try:
+            _send_mail(mail, subject, text)
+        except (smtplib.SMTPException, OSError, KeyError) as error:
+            log.warning("Not sent to connection %s: %s", SMTP_CONNECTION, type(error).__name__)
+
+
+def _connection(conn_id: str) -> Any | None:
+    try:
+        return BaseHook.get_connection(conn_id)
+    except (AirflowNotFoundException, AirflowRuntimeError):
+        return None
+
+
+def _post(connection: Any, text: str) -> None:
+    # Robot addresses carry their key in the URL, so the whole URL belongs in the masked password field.
+    url = connection.password or connection.host
+    if not str(url).startswith(("https://", "http://")):
+        raise ValueError("the address is no http(s) URL")
+    style = connection.extra_dejson.get("style", "text")
+    body = {"msgtype": "text", "text": {"content": text}} if style == "msgtype" else {"text": text}
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    request = Request(url, json.dumps(body).encode(), headers)  # noqa: S310 - the scheme is checked above
+    with urlopen(request, timeout=NOTIFY_TIMEOUT_S) as response:  # noqa: S310 - as above
+        response.read()
+
+
+def _send_mail(connection: Any, subject: str, text: str) -> None:
+    extra = connection.extra_dejson
+    message = EmailMessage()
+    message["Subject"], message["From"], message["To"] = subject, extra["from"], extra["to"]
+    message.set_content(text)
+    server = smtplib.SMTP_SSL if extra.get("ssl") else smtplib.SMTP
+    with server(connection.host, connection.port or 25, timeout=NOTIFY_TIMEOUT_S) as smtp:
+        if extra.get("starttls"):
+            smtp.starttls()
+        if connection.login:
+            smtp.login(connection.login, connection.password or "")
+        smtp.send_message(message)
+
+
+def _task_name(context: Mapping[str, Any]) -> str:
+    task_instance = context.get("ti")
+    if task_instance is None:
+        return str(context.get("run_id", "run"))
+    map_index = getattr(task_instance, "map_index", -1)
+    name = str(task_instance.task_id)
+    return f"{name}[{map_index}]" if map_index is not None and map_index >= 0 else name
+
+
+def _failure_text(context: Mapping[str, Any], error: BaseException) -> str:
+    try:
+        run_date = run_date_in(context)
+    except (PosreconError, KeyError):
+        run_date = None
+    return orchestration.describe_failure(error, task=_task_name(context), run_date=run_date)
+
+
+# ---------------------------------------------------------------- the embedded default
+def prepare() -> None:
+    """Create or migrate Airflow's own database and the one-slot pool of the warehouse writer."""
+    from airflow.models.pool import Pool
+    from airflow.utils import db
+
+    db.initdb()
+    Pool.create_or_update_pool(
+        orchestration.WAREHOUSE_WRITER_POOL,
+        slots=1,
+        description="DuckDB has one writing process: whoever writes warehouse.duckdb holds this slot.",
+        include_deferred=False,
+    )
+
+
+def clean_database(*, before: datetime) -> None:
+    """Remove old runs from Airflow's own database, when that is the SQLite file of the embedded default.
+
+    A task is not given the address of any other database, on purpose; whoever runs that one schedules
+    `airflow db clean` beside it.
+
+    Args:
+        before: Aware instant; what happened before it goes.
+
+    Raises:
+        UsageError: The clean-up ended with an error; its last words are in the message.
+    """
+    database = Path(os.environ.get("AIRFLOW_HOME", "")) / "airflow.db"
+    if not database.is_absolute() or not database.exists():
+        log.info("Airflow's database is not the embedded one: schedule `airflow db clean` where it runs.")
+        return
+    address = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}"}
+    command = [sys.executable, "-m", "airflow", "db", "clean", "--skip-archive", "--yes"]
+    done = subprocess.run(
+        [*command, "--clean-before-timestamp", before.isoformat()],
+        env=os.environ | address,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise UsageError(
+            f"airflow db clean of {database}: expected exit code 0, got {done.returncode}: "
+            f"{done.stderr[-500:]}",
+            next_step="Run it by hand with the same home; the nights are not affected.",
+        )
+
+
+def run_nights(
+    dags_folder: Path, instants: Sequence[datetime], tell: Callable[[Mapping[str, Any]], None]
+) -> int:
+    """Run nights one after the other in this process, as `airflow dags test` does: same DAG, same task code.
+
+    Args:
+        dags_folder: Folder of the DAG files.
+        instants: Logical dates (aware), oldest first. None may lie in the future: Airflow would wait for it.
+        tell: Called with {event: task | failure | night, …} as things happen.
+
+    Returns:
+        0 when every night succeeded; stops after the first that did not.
+    """
+    from airflow.dag_processing.dagbag import DagBag
+
+    prepare()
+    bag = DagBag(dag_folder=dags_folder, bundle_name="dags-folder")
+    if bag.import_errors:
+        tell({"event": "failure", "text": "\n".join(bag.import_errors.values())})
+        return 1
+    nightly = bag.dags[NIGHTLY_DAG_ID]
+    watcher = _Watcher(tell)
+    logging.getLogger("airflow.sdk.definitions.dag").addHandler(watcher)
+    log.addHandler(watcher)
+    for instant in instants:
+        started = time.monotonic()
+        run = nightly.test(logical_date=instant)
+        success = str(run.state) == "success"
+        tell(
+            {
+                "event": "night",
+                "run_date": instant.date().isoformat(),
+                "success": success,
+                "seconds": time.monotonic() - started,
+            }
+        )
+        if not success:
+            return 1
+    return 0
+
+
+class _Watcher(logging.Handler):
+    """Tells of tasks that start, from Airflow's own record, and of failures, from ours."""
+
+    def __init__(self, tell: Callable[[Mapping[str, Any]], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name == log.name:
+            if record.levelno >= logging.ERROR:
+                self._tell({"event": "failure", "text": record.getMessage()})
+        elif (
+            isinstance(record.msg, str)
+            and record.msg.startswith("[DAG TEST] starting task_id")
+            and record.args
+        ):
+            task_id, map_index = record.args[0], record.args[1]  # type: ignore[index]
+            name = (
+                f"{task_id}[{map_index}]" if isinstance(map_index, int) and map_index >= 0 else str(task_id)
+            )
+            self._tell({"event": "task", "task": name})
