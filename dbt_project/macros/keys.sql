@@ -1,0 +1,24 @@
+{# The night being reconciled, as a date literal. #}
+{% macro run_date() -%}
+    cast('{{ var("run_date") }}' as date)
+{%- endmacro %}
+
+{# One physical record of one received file, for ever: 32 bits of line under the number of the file. #}
+{% macro record_key(alias='') -%}
+    {%- set p = alias ~ '.' if alias else '' -%}
+    {{ p }}file_no * 4294967296 + {{ p }}line_no
+{%- endmacro %}
+
+{# Sign of the money that a transaction type moves to the merchant; 0 for what moves none by itself. #}
+{% macro money_sign(txn_type) -%}
+    case
+        when {{ txn_type }} in ('sale', 'preauth_completion') then 1
+        when {{ txn_type }} = 'refund' then -1
+        else 0
+    end
+{%- endmacro %}
+
+{# The name under which a payout is known everywhere. #}
+{% macro payout_id(acquirer, merchant_id, settlement_date) -%}
+    {{ acquirer }} || ':' || {{ merchant_id }} || ':' || cast({{ settlement_date }} as varchar)
+{%- endmacro %}

@@ -1,0 +1,161 @@
+{# The ladder of match passes is data (`match_ladder` in dbt_project.yml); these macros turn one rung into SQL. #}
+
+{% macro match_rule(name) -%}
+    {{ return((var('match_ladder') | selectattr('name', 'equalto', name) | list)[0]) }}
+{%- endmacro %}
+
+{% macro match_pass_model(rule) -%}
+    {{ return('int_recon__pass_' ~ rule.tier ~ '_' ~ rule.name) }}
+{%- endmacro %}
+
+{# The `candidates` CTE of one rung: every (item, line) that agrees on all keys within the window.
+   Expects CTEs `items` and `lines` with the columns of int_recon__matchable_items and _lines.
+   A line that fits both an event that expects money and one that does not (declined, voided) is the former's. #}
+{% macro match_candidates(rule) -%}
+fitting as (
+
+    select
+        items.item_key,
+        lines.line_key,
+        items.expects_settlement,
+        abs(lines.amount_minor - items.amount_minor) as amount_apart_minor
+
+    from items
+    inner join lines
+        on
+            {%- for key in rule['keys'] %}
+            {{ 'and ' if not loop.first }}items.{{ key }} = lines.{{ key }}
+            {%- endfor %}
+            and {{ seconds_apart('items.txn_local', 'lines.txn_local') }} <= {{ rule.window_s }}
+
+),
+
+contested as (
+
+    select line_key
+    from fitting
+    group by line_key
+    having max(cast(expects_settlement as integer)) > min(cast(expects_settlement as integer))
+
+),
+
+candidates as (
+
+    select
+        fitting.item_key,
+        fitting.line_key,
+        fitting.amount_apart_minor
+
+    from fitting
+    left join contested
+        on fitting.line_key = contested.line_key
+    where fitting.expects_settlement or contested.line_key is null
+
+)
+{%- endmacro %}
+
+{# One rung: grain is one row per accepted (item_key, line_key). #}
+{% macro match_pass(name) -%}
+{%- set rule = match_rule(name) -%}
+{%- set earlier = var('match_ladder') | selectattr('tier', 'lessthan', rule.tier) | list -%}
+with
+
+{% if earlier %}
+paired as (
+    {% for pass in earlier %}
+    select
+        item_key,
+        line_key
+    from {{ ref(match_pass_model(pass)) }}
+    {{ 'union all' if not loop.last }}
+    {%- endfor %}
+),
+{% endif %}
+
+items as (
+
+    select matchable.*
+    from {{ ref('int_recon__matchable_items') }} as matchable
+    {%- if earlier %}
+    left join paired
+        on matchable.item_key = paired.item_key
+    where paired.item_key is null
+    {%- endif %}
+
+),
+
+lines as (
+
+    select matchable.*
+    from {{ ref('int_recon__matchable_lines') }} as matchable
+    {%- if earlier %}
+    left join paired
+        on matchable.line_key = paired.line_key
+    where paired.line_key is null
+    {%- endif %}
+
+),
+
+{{ match_candidates(rule) }},
+
+best_of_item as (
+
+    select
+        item_key,
+        min(amount_apart_minor) as amount_apart_minor
+    from candidates
+    group by item_key
+
+),
+
+best_of_line as (
+
+    select
+        line_key,
+        min(amount_apart_minor) as amount_apart_minor
+    from candidates
+    group by line_key
+
+),
+
+-- The one line that is nearest in money to the item; an item with two such lines has none.
+choice_of_item as (
+
+    select
+        candidates.item_key,
+        min(candidates.line_key) as line_key
+    from candidates
+    inner join best_of_item
+        on
+            candidates.item_key = best_of_item.item_key
+            and candidates.amount_apart_minor = best_of_item.amount_apart_minor
+    group by candidates.item_key
+    having count(*) = 1
+
+),
+
+choice_of_line as (
+
+    select
+        candidates.line_key,
+        min(candidates.item_key) as item_key
+    from candidates
+    inner join best_of_line
+        on
+            candidates.line_key = best_of_line.line_key
+            and candidates.amount_apart_minor = best_of_line.amount_apart_minor
+    group by candidates.line_key
+    having count(*) = 1
+
+)
+
+select
+    choice_of_item.item_key,
+    choice_of_item.line_key
+
+from choice_of_item
+inner join choice_of_line
+    on
+        choice_of_item.item_key = choice_of_line.item_key
+        and choice_of_item.line_key = choice_of_line.line_key
+{%- endmacro %}

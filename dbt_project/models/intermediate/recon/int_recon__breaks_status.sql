@@ -1,0 +1,119 @@
+-- Grain: one row per break that tonight's data shows on the status of a record.
+-- declined_but_settled, reversed_but_settled: a line whose event was never approved, or was taken back.
+-- duplicate_in_*: the later copy of a record. ambiguous_match: a member of a group that fits several ways.
+
+with
+
+groups as (
+
+    select
+        item_key,
+        line_key,
+        min(group_id) as group_id,
+        min(match_rule) as match_rule
+    from {{ ref('int_recon__ambiguous_candidates') }}
+    group by item_key, line_key
+
+)
+
+select
+    case
+        when states.not_expected_reason = 'declined' then 'declined_but_settled'
+        else 'reversed_but_settled'
+    end as break_type,
+    states.item_key,
+    states.line_key,
+    states.item_key as subject_key,
+    abs(pool.gross_minor) as amount_at_risk_minor,
+    pool.currency,
+    false as file_missing,
+    {{ json_detail([
+        ('not_expected_reason', 'states.not_expected_reason'),
+        ('settled_minor', 'pool.gross_minor'),
+    ]) }} as detail
+from {{ ref('int_recon__item_states') }} as states
+inner join {{ ref('int_recon__settlement_pool') }} as pool
+    on states.line_key = pool.line_key
+where states.match_state = 'matched' and not states.expects_settlement
+
+union all
+
+select
+    'duplicate_in_terminal_log' as break_type,
+    duplicates.item_key,
+    cast(null as bigint) as line_key,
+    duplicates.item_key as subject_key,
+    pool.amount_minor as amount_at_risk_minor,
+    pool.currency,
+    false as file_missing,
+    {{ json_detail([
+        ('first_file', 'first_files.file_name'),
+        ('first_line', 'duplicates.first_item_key % 4294967296'),
+    ]) }} as detail
+from {{ ref('int_recon__terminal_duplicates') }} as duplicates
+inner join {{ ref('int_recon__terminal_pool') }} as pool
+    on duplicates.item_key = pool.item_key
+left join {{ ref('stg_landing__file_names') }} as first_files
+    on {{ int_div('duplicates.first_item_key', '4294967296') }} = first_files.file_no
+
+union all
+
+select
+    'duplicate_in_settlement' as break_type,
+    cast(null as bigint) as item_key,
+    duplicates.line_key,
+    duplicates.line_key as subject_key,
+    abs(pool.gross_minor) as amount_at_risk_minor,
+    pool.currency,
+    false as file_missing,
+    {{ json_detail([
+        ('first_file', 'first_files.file_name'),
+        ('first_line', 'duplicates.first_line_key % 4294967296'),
+    ]) }} as detail
+from {{ ref('int_recon__settlement_duplicates') }} as duplicates
+inner join {{ ref('int_recon__settlement_pool') }} as pool
+    on duplicates.line_key = pool.line_key
+left join {{ ref('stg_landing__file_names') }} as first_files
+    on {{ int_div('duplicates.first_line_key', '4294967296') }} = first_files.file_no
+
+union all
+
+select
+    'ambiguous_match' as break_type,
+    groups.item_key,
+    cast(null as bigint) as line_key,
+    groups.item_key as subject_key,
+    max(abs(states.amount_minor)) as amount_at_risk_minor,
+    min(states.currency) as currency,
+    false as file_missing,
+    {{ json_detail([
+        ('group_id', 'min(groups.group_id)'),
+        ('match_rule', 'min(groups.match_rule)'),
+        ('candidate_count', 'count(*)'),
+    ]) }} as detail
+from groups
+inner join {{ ref('int_recon__item_states') }} as states
+    on groups.item_key = states.item_key
+where states.match_state = 'ambiguous'
+group by groups.item_key
+
+union all
+
+select
+    'ambiguous_match' as break_type,
+    cast(null as bigint) as item_key,
+    groups.line_key,
+    groups.line_key as subject_key,
+    max(abs(states.gross_minor)) as amount_at_risk_minor,
+    min(states.currency) as currency,
+    false as file_missing,
+    {{ json_detail([
+        ('group_id', 'min(groups.group_id)'),
+        ('match_rule', 'min(groups.match_rule)'),
+        ('candidate_count', 'count(*)'),
+    ]) }} as detail
+from groups
+inner join {{ ref('int_recon__line_states') }} as states
+    on groups.line_key = states.line_key
+where states.match_state = 'ambiguous'
+group by groups.line_key

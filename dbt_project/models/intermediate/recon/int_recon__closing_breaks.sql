@@ -1,0 +1,222 @@
+-- Grain: one row per break ever opened, at its state after tonight.
+-- A break keeps the evidence of the night that opened it; what closed it is named in closed_by.
+
+with
+
+files as (
+
+    select * from {{ ref('stg_landing__file_names') }}
+
+),
+
+found as (
+
+    select
+        found.*,
+        terminal_files.file_id || '-' || cast(items.line_no as varchar) as terminal_item_id,
+        terminal_files.file_name as terminal_file,
+        items.line_no as terminal_line,
+        items.channel as terminal_channel,
+        items.merchant_id as terminal_merchant_id,
+        items.terminal_id as terminal_terminal_id,
+        items.txn_at as terminal_txn_at,
+        settlement_files.file_id || '-' || cast(lines.line_no as varchar) as settlement_item_id,
+        settlement_files.file_name as settlement_file,
+        lines.line_no as settlement_line,
+        lines.acquirer as settlement_acquirer,
+        lines.merchant_id as settlement_merchant_id,
+        lines.terminal_id as settlement_terminal_id,
+        lines.txn_local as settlement_txn_local,
+        lines.settlement_date,
+        payouts.acquirer as payout_acquirer,
+        payouts.merchant_id as payout_merchant_id,
+        bank_files.file_name as bank_file,
+        payouts.first_entry_key % 4294967296 as bank_line
+    from {{ ref('int_recon__breaks_found') }} as found
+    left join {{ ref('int_recon__terminal_pool') }} as items
+        on found.item_key = items.item_key
+    left join files as terminal_files
+        on items.file_no = terminal_files.file_no
+    left join {{ ref('int_recon__settlement_pool') }} as lines
+        on found.line_key = lines.line_key
+    left join files as settlement_files
+        on lines.file_no = settlement_files.file_no
+    left join {{ ref('int_recon__payout_states') }} as payouts
+        on found.payout_id = payouts.payout_id
+    left join files as bank_files
+        on {{ int_div('payouts.first_entry_key', '4294967296') }} = bank_files.file_no
+
+),
+
+identified as (
+
+    select
+        found.*,
+        coalesce(terminal_item_id, settlement_item_id, payout_id) as item_id,
+        md5(
+            break_type || '|' || case
+                when payout_id is not null then payout_id
+                when subject_key = line_key then settlement_item_id
+                else terminal_item_id
+            end
+        ) as break_id
+    from found
+
+),
+
+opened_tonight as (
+
+    select
+        identified.break_id,
+        identified.subject_key,
+        identified.item_id,
+        identified.break_type,
+        'open' as status,
+        {{ run_date() }} as opened_on,
+        cast(null as date) as closed_on,
+        cast(null as varchar) as closed_by,
+        identified.amount_at_risk_minor,
+        identified.currency,
+        coalesce(
+            identified.payout_acquirer,
+            identified.settlement_acquirer,
+            case identified.terminal_channel when 'card' then 'unionpay' else identified.terminal_channel end
+        ) as acquirer,
+        coalesce(
+            identified.terminal_channel,
+            case coalesce(identified.settlement_acquirer, identified.payout_acquirer)
+                when 'unionpay' then 'card'
+                else coalesce(identified.settlement_acquirer, identified.payout_acquirer)
+            end
+        ) as channel,
+        coalesce(
+            identified.terminal_merchant_id,
+            identified.settlement_merchant_id,
+            identified.payout_merchant_id
+        ) as merchant_id,
+        coalesce(identified.terminal_terminal_id, identified.settlement_terminal_id) as terminal_id,
+        coalesce(
+            identified.payout_id,
+            {{ payout_id(
+                'identified.settlement_acquirer',
+                'identified.settlement_merchant_id',
+                'identified.settlement_date'
+            ) }}
+        ) as payout_id,
+        coalesce(
+            identified.terminal_txn_at,
+            cast(identified.settlement_txn_local as timestamp with time zone)
+        ) as txn_at,
+        identified.terminal_file,
+        identified.terminal_line,
+        identified.settlement_file,
+        identified.settlement_line,
+        identified.bank_file,
+        identified.bank_line,
+        identified.file_missing,
+        identified.detail
+    from identified
+    left join {{ source('opening', 'breaks') }} as known
+        on identified.break_id = known.break_id
+    where known.break_id is null
+
+),
+
+-- What explains an open break of an earlier night.
+explanations as (
+
+    select
+        states.item_key as subject_key,
+        case states.match_state
+            when 'matched'
+                then
+                    'matched by ' || states.match_rule || ': ' || files.file_name || ' line '
+                    || cast(lines.line_no as varchar)
+            else 'excluded: ' || states.excluded_reason
+        end as explanation
+    from {{ ref('int_recon__item_states') }} as states
+    left join {{ ref('int_recon__settlement_pool') }} as lines
+        on states.line_key = lines.line_key
+    left join files
+        on lines.file_no = files.file_no
+    where
+        states.opening_state is not null
+        and states.match_state in ('matched', 'excluded')
+
+    union all
+
+    select
+        states.line_key as subject_key,
+        'matched to ' || files.file_name || ' line ' || cast(items.line_no as varchar) as explanation
+    from {{ ref('int_recon__line_states') }} as states
+    inner join {{ ref('int_recon__terminal_pool') }} as items
+        on states.item_key = items.item_key
+    inner join files
+        on items.file_no = files.file_no
+    where states.opening_state is not null and states.match_state = 'matched'
+
+),
+
+carried as (
+
+    select
+        known.*,
+        case
+            when known.status = 'closed' then null
+            when
+                known.break_type in (
+                    'missing_in_settlement',
+                    'refund_not_settled',
+                    'missing_in_terminal_log',
+                    'ambiguous_match'
+                )
+                then explanations.explanation
+            when
+                known.break_type in ('payout_not_received', 'payout_short')
+                and known.break_type is distinct from 'payout_' || payouts.state
+                then
+                    'payout is ' || payouts.state || ': ' || coalesce(bank_files.file_name, '') || ' entry '
+                    || coalesce(cast(payouts.first_entry_key % 4294967296 as varchar), '')
+        end as closed_tonight_by
+    from {{ source('opening', 'breaks') }} as known
+    left join explanations
+        on known.subject_key = explanations.subject_key
+    left join {{ ref('int_recon__payout_states') }} as payouts
+        on
+            known.payout_id = payouts.payout_id
+            and known.break_type in ('payout_not_received', 'payout_short')
+    left join files as bank_files
+        on {{ int_div('payouts.first_entry_key', '4294967296') }} = bank_files.file_no
+
+)
+
+select
+    break_id,
+    subject_key,
+    item_id,
+    break_type,
+    case when closed_tonight_by is not null then 'closed' else status end as status,
+    opened_on,
+    case when closed_tonight_by is not null then {{ run_date() }} else closed_on end as closed_on,
+    coalesce(closed_tonight_by, closed_by) as closed_by,
+    amount_at_risk_minor,
+    currency,
+    acquirer,
+    channel,
+    merchant_id,
+    terminal_id,
+    payout_id,
+    txn_at,
+    terminal_file,
+    terminal_line,
+    settlement_file,
+    settlement_line,
+    bank_file,
+    bank_line,
+    file_missing,
+    detail
+from carried
+
+union all
+
+select * from opened_tonight

@@ -1,0 +1,66 @@
+-- Grain: one row per settlement line of the pool, in exactly one match state.
+
+with
+
+pool as (
+
+    select
+        line_key,
+        line_kind,
+        opening_state,
+        settlement_date,
+        currency,
+        gross_minor
+    from {{ ref('int_recon__settlement_pool') }}
+
+),
+
+ambiguous as (
+
+    select distinct line_key from {{ ref('int_recon__ambiguous_candidates') }}
+
+),
+
+decided as (
+
+    select
+        pool.line_key,
+        pool.opening_state,
+        pool.currency,
+        pool.gross_minor,
+        pairs.item_key,
+        case
+            when duplicates.line_key is not null then 'duplicate'
+            when pool.line_kind = 'dispute' then 'chargeback'
+        end as excluded_reason,
+        case
+            when pairs.item_key is not null then 'matched'
+            when duplicates.line_key is not null or pool.line_kind = 'dispute' then 'excluded'
+            when ambiguous.line_key is not null then 'ambiguous'
+            when
+                {{ run_date() }}
+                < pool.settlement_date + interval '{{ var("terminal_log_grace_days") }} days'
+                then 'pending'
+            else 'unmatched'
+        end as match_state
+    from pool
+    left join {{ ref('int_recon__pairs') }} as pairs
+        on pool.line_key = pairs.line_key
+    left join {{ ref('int_recon__settlement_duplicates') }} as duplicates
+        on pool.line_key = duplicates.line_key
+    left join ambiguous
+        on pool.line_key = ambiguous.line_key
+
+)
+
+select
+    line_key,
+    item_key,
+    match_state,
+    excluded_reason,
+    opening_state,
+    currency,
+    gross_minor,
+    match_state in ('matched', 'excluded') as is_final
+
+from decided

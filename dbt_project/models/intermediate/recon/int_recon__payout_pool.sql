@@ -1,0 +1,104 @@
+-- Grain: one row per payout (acquirer, merchant, settlement date) that tonight can still decide.
+-- Expected is the sum of the nets that the acquirer stated, over all lines of the day, later copies and
+-- chargebacks included: that is what the acquirer pays, whatever we think of each line.
+
+with
+
+tonight as (
+
+    select
+        acquirer,
+        merchant_id,
+        currency,
+        settlement_date,
+        min(acquirer_merchant_id) as acquirer_merchant_id,
+        count(*) as line_count,
+        sum(net_minor) as expected_net_minor
+    from {{ ref('int_recon__settlement_pool') }}
+    where opening_state is null
+    group by acquirer, merchant_id, currency, settlement_date
+
+),
+
+all_payouts as (
+
+    select
+        {{ payout_id('acquirer', 'merchant_id', 'settlement_date') }} as payout_id,
+        acquirer,
+        merchant_id,
+        acquirer_merchant_id,
+        currency,
+        settlement_date,
+        line_count,
+        cast(expected_net_minor as bigint) as expected_net_minor,
+        cast(0 as bigint) as received_minor,
+        cast(null as bigint) as first_entry_key
+    from tonight
+
+    union all
+
+    select
+        payout_id,
+        acquirer,
+        merchant_id,
+        acquirer_merchant_id,
+        currency,
+        settlement_date,
+        line_count,
+        expected_net_minor,
+        received_minor,
+        first_entry_key
+    from {{ source('opening', 'payouts') }}
+
+),
+
+-- A late file adds lines to a settlement date that is already open.
+summed as (
+
+    select
+        payout_id,
+        acquirer,
+        merchant_id,
+        currency,
+        settlement_date,
+        min(acquirer_merchant_id) as acquirer_merchant_id,
+        cast(sum(line_count) as bigint) as line_count,
+        cast(sum(expected_net_minor) as bigint) as expected_net_minor,
+        cast(sum(received_minor) as bigint) as received_minor,
+        min(first_entry_key) as first_entry_key
+    from all_payouts
+    group by payout_id, acquirer, merchant_id, currency, settlement_date
+
+),
+
+banking_days as (
+
+    select
+        calendar_date,
+        banking_day_no
+    from {{ ref('stg_reference__banking_calendar') }}
+    where is_banking_day
+
+)
+
+select
+    summed.payout_id,
+    summed.acquirer,
+    summed.merchant_id,
+    summed.acquirer_merchant_id,
+    merchants.settlement_account,
+    summed.currency,
+    summed.settlement_date,
+    banking_days.calendar_date as due_date,
+    summed.line_count,
+    summed.expected_net_minor,
+    summed.received_minor,
+    summed.first_entry_key
+
+from summed
+inner join {{ ref('stg_reference__banking_calendar') }} as calendar
+    on summed.settlement_date = calendar.calendar_date
+inner join banking_days
+    on calendar.banking_day_no + {{ var('payout_due_days') }} = banking_days.banking_day_no
+left join {{ ref('stg_reference__merchants') }} as merchants
+    on summed.merchant_id = merchants.merchant_id

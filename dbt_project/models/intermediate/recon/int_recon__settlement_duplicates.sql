@@ -1,0 +1,73 @@
+-- Grain: one row per later copy of a settlement line (the first one stands).
+-- The acquirer's own transaction number says what is the same transaction. A line without one is the same as
+-- another when terminal, STAN and time agree, as UnionPay's network key does.
+
+with
+
+tonight as (
+
+    select
+        line_key,
+        acquirer,
+        acquirer_merchant_id,
+        line_kind,
+        txn_type,
+        coalesce(
+            acquirer_txn_no,
+            terminal_id || '|' || stan || '|' || cast(txn_local as varchar)
+        ) as transaction_key
+    from {{ ref('int_recon__settlement_pool') }}
+    where opening_state is null
+
+),
+
+repeated_tonight as (
+
+    select
+        acquirer,
+        acquirer_merchant_id,
+        line_kind,
+        txn_type,
+        transaction_key,
+        min(line_key) as first_line_key
+    from tonight
+    where transaction_key is not null
+    group by acquirer, acquirer_merchant_id, line_kind, txn_type, transaction_key
+    having count(*) > 1
+
+),
+
+firsts as (
+
+    select * from repeated_tonight
+
+    union all
+
+    select
+        acquirer,
+        acquirer_merchant_id,
+        line_kind,
+        txn_type,
+        coalesce(
+            acquirer_txn_no,
+            terminal_id || '|' || stan || '|' || cast(txn_local as varchar)
+        ) as transaction_key,
+        line_key as first_line_key
+    from {{ source('opening', 'known_lines') }}
+
+)
+
+select
+    tonight.line_key,
+    min(firsts.first_line_key) as first_line_key
+
+from tonight
+inner join firsts
+    on
+        tonight.acquirer = firsts.acquirer
+        and tonight.acquirer_merchant_id = firsts.acquirer_merchant_id
+        and tonight.line_kind = firsts.line_kind
+        and tonight.txn_type = firsts.txn_type
+        and tonight.transaction_key = firsts.transaction_key
+where tonight.line_key > firsts.first_line_key
+group by tonight.line_key

@@ -1,0 +1,113 @@
+-- Grain: one row per event that an approved void, reversal or pre-authorisation void takes back.
+-- The original is on the same terminal under orig_stan, in orig_batch_no or else the same batch. STANs wrap, so of
+-- several originals the last one before the void counts. A void that was itself reversed takes nothing back.
+
+with
+
+events as (
+
+    select
+        pool.item_key,
+        pool.merchant_id,
+        pool.terminal_id,
+        pool.batch_no,
+        pool.stan,
+        pool.orig_stan,
+        pool.orig_batch_no,
+        pool.txn_type,
+        pool.is_approved,
+        pool.txn_local,
+        pool.opening_voided_reason
+    from {{ ref('int_recon__terminal_pool') }} as pool
+    left join {{ ref('int_recon__terminal_duplicates') }} as duplicates
+        on pool.item_key = duplicates.item_key
+    where duplicates.item_key is null
+
+),
+
+cancellations as (
+
+    select *
+    from events
+    where txn_type in ('void', 'reversal', 'preauth_void') and is_approved
+
+),
+
+-- Every original that a cancellation can mean, numbered from the nearest.
+originals as (
+
+    select
+        cancellations.item_key as cancellation_key,
+        cancellations.txn_type as cancellation_type,
+        events.item_key as original_key,
+        row_number() over (
+            partition by cancellations.item_key
+            order by events.txn_local desc, events.item_key desc
+        ) as nearness
+    from cancellations
+    inner join events
+        on
+            cancellations.merchant_id = events.merchant_id
+            and cancellations.terminal_id = events.terminal_id
+            and cancellations.orig_stan = events.stan
+            and coalesce(cancellations.orig_batch_no, cancellations.batch_no)
+            is not distinct from events.batch_no
+            and events.txn_local <= cancellations.txn_local
+            and events.item_key is distinct from cancellations.item_key
+
+),
+
+nearest as (
+
+    select
+        cancellation_key,
+        cancellation_type,
+        original_key
+    from originals
+    where nearness = 1
+
+),
+
+effective as (
+
+    select nearest.*
+    from nearest
+    left join nearest as undone
+        on
+            nearest.cancellation_key = undone.original_key
+            and undone.cancellation_type = 'reversal'
+    where undone.cancellation_key is null
+
+),
+
+found_tonight as (
+
+    select
+        original_key as item_key,
+        min(cancellation_key) as cancellation_key,
+        -- A reversal says that the host must undo it; that is the stronger word when both exist.
+        case
+            when max(cast(cancellation_type = 'reversal' as integer)) = 1 then 'reversed'
+            else 'voided'
+        end as voided_reason
+    from effective
+    group by original_key
+
+)
+
+select
+    item_key,
+    cancellation_key,
+    voided_reason
+from found_tonight
+
+union all
+
+select
+    events.item_key,
+    cast(null as bigint) as cancellation_key,
+    events.opening_voided_reason as voided_reason
+from events
+left join found_tonight
+    on events.item_key = found_tonight.item_key
+where events.opening_voided_reason is not null and found_tonight.item_key is null

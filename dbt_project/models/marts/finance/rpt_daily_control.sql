@@ -1,0 +1,114 @@
+-- Grain: one row per acquirer, channel, currency and side of tonight.
+-- The roll-forward that finance signs: opening + new − matched − excluded − closed = closing, in items and in money.
+-- An excluded event that is still on watch is not open; if a line comes for it after all, it enters as new again.
+-- Money is signed (refunds negative), so it adds up; explained money is absolute, so nothing cancels out.
+
+with
+
+sides as (
+
+    select
+        'terminal' as side,
+        case pool.channel when 'card' then 'unionpay' else pool.channel end as acquirer,
+        pool.channel,
+        states.currency,
+        states.opening_state,
+        states.match_state,
+        states.amount_minor
+    from {{ ref('int_recon__item_states') }} as states
+    inner join {{ ref('int_recon__terminal_pool') }} as pool
+        on states.item_key = pool.item_key
+
+    union all
+
+    select
+        'settlement' as side,
+        pool.acquirer,
+        case pool.acquirer when 'unionpay' then 'card' else pool.acquirer end as channel,
+        states.currency,
+        states.opening_state,
+        states.match_state,
+        states.gross_minor as amount_minor
+    from {{ ref('int_recon__line_states') }} as states
+    inner join {{ ref('int_recon__settlement_pool') }} as pool
+        on states.line_key = pool.line_key
+
+),
+
+moves as (
+
+    select
+        side,
+        acquirer,
+        channel,
+        currency,
+        amount_minor,
+        match_state,
+        cast(coalesce(opening_state in ('pending', 'unmatched', 'ambiguous'), false) as integer) as is_opening,
+        cast(match_state = 'matched' as integer) as is_matched,
+        cast(match_state = 'excluded' as integer) as is_excluded,
+        cast(match_state in ('pending', 'unmatched', 'ambiguous') as integer) as is_closing,
+        cast(match_state in ('unmatched', 'ambiguous') as integer) as is_unexplained
+    from sides
+    -- Still on watch and still without a line: it left the control on the night that excluded it.
+    where not (coalesce(opening_state = 'excluded', false) and match_state = 'excluded')
+
+),
+
+totals as (
+
+    select
+        side,
+        acquirer,
+        channel,
+        currency,
+        sum(is_opening) as opening_items,
+        sum(is_opening * amount_minor) as opening_minor,
+        sum(1 - is_opening) as new_items,
+        sum((1 - is_opening) * amount_minor) as new_minor,
+        sum(is_matched) as matched_items,
+        sum(is_matched * amount_minor) as matched_minor,
+        sum(is_excluded) as excluded_items,
+        sum(is_excluded * amount_minor) as excluded_minor,
+        sum(is_closing) as closing_items,
+        sum(is_closing * amount_minor) as closing_minor,
+        sum((1 - is_unexplained) * abs(amount_minor)) as explained_minor,
+        sum(is_unexplained * abs(amount_minor)) as unexplained_minor
+    from moves
+    group by side, acquirer, channel, currency
+
+)
+
+select
+    {{ run_date() }} as run_date,
+    acquirer,
+    channel,
+    currency,
+    side,
+    cast(opening_items as bigint) as opening_items,
+    cast(opening_minor as bigint) as opening_minor,
+    cast(new_items as bigint) as new_items,
+    cast(new_minor as bigint) as new_minor,
+    cast(matched_items as bigint) as matched_items,
+    cast(matched_minor as bigint) as matched_minor,
+    cast(excluded_items as bigint) as excluded_items,
+    cast(excluded_minor as bigint) as excluded_minor,
+    -- Closed otherwise: what left the opening balance without being matched or excluded.
+    cast(opening_items + new_items - matched_items - excluded_items - closing_items as bigint)
+        as closed_items,
+    cast(opening_minor + new_minor - matched_minor - excluded_minor - closing_minor as bigint)
+        as closed_minor,
+    cast(closing_items as bigint) as closing_items,
+    cast(closing_minor as bigint) as closing_minor,
+    cast(explained_minor as bigint) as explained_minor,
+    cast(unexplained_minor as bigint) as unexplained_minor,
+    cast(
+        case
+            when explained_minor + unexplained_minor = 0 then 100
+            else
+                cast({{ int_div('explained_minor * 1000000', 'explained_minor + unexplained_minor') }} as bigint)
+                * 0.0001
+        end as decimal(7, 4)
+    ) as explained_pct
+
+from totals

@@ -1,0 +1,1 @@
+"""posrecon: nightly reconciliation of terminal logs, acquirer settlement and bank payouts."""
