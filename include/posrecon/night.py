@@ -1,0 +1,471 @@
+"""The night as an ordered list of steps. The command line walks it in one process, the DAG in tasks."""
+
+import json
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from datetime import date
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from posrecon.errors import NightError, UsageError
+from posrecon.orchestration import ReceivedFile, received_files, require_earlier_nights_published
+from posrecon.reporting.night_report import report_paths
+from posrecon.settings import Settings
+from posrecon.warehouse.atomic import write_json
+from posrecon.warehouse.connection import night_lock
+from posrecon.warehouse.manifests import (
+    Manifest,
+    previous_night,
+    published_digest,
+    published_nights,
+    read_manifest,
+)
+
+if TYPE_CHECKING:
+    from posrecon.landing import Outcome
+    from posrecon.validation.run import Validation
+
+
+class Observer(Protocol):
+    """Hears how a night goes on; a progress display, a log, or nothing."""
+
+    def started(self, run_date: date, step: "Step") -> None:
+        """A step begins."""
+
+    def progress(self, step: "Step", done: int, total: int) -> None:
+        """`done` of `total` parts of the step are done."""
+
+    def finished(self, step: "Step", seconds: float) -> None:
+        """A step has ended well."""
+
+
+class Silent:
+    """An observer that says nothing."""
+
+    def started(self, run_date: date, step: "Step") -> None:
+        """Ignore."""
+
+    def progress(self, step: "Step", done: int, total: int) -> None:
+        """Ignore."""
+
+    def finished(self, step: "Step", seconds: float) -> None:
+        """Ignore."""
+
+
+# Called by long steps with the parts done and their total.
+Tell = Callable[[int, int], None]
+
+
+def _silent(done: int, total: int) -> None:
+    """Say nothing."""
+
+
+@dataclass
+class Night:
+    """One night at work.
+
+    Attributes:
+        settings: Where state lives.
+        run_date: The night.
+        from_archive: True in a replay: nothing is received, the archive alone is read.
+        swap: False in a replay until its last night.
+        tell: Called with (done, total) by long steps.
+    """
+
+    settings: Settings
+    run_date: date
+    from_archive: bool = False
+    swap: bool = True
+    tell: Tell = _silent
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the night.
+
+    Attributes:
+        name: Stable name; also the task id.
+        title: For people.
+        writes_warehouse: True when it needs the warehouse for itself (one writer at a time).
+        run: Does it; idempotent, so that an interrupted night is simply run again.
+    """
+
+    name: str
+    title: str
+    writes_warehouse: bool
+    run: Callable[[Night], None]
+
+
+@dataclass(frozen=True)
+class NightSummary:
+    """What a night did.
+
+    Attributes:
+        run_date: The night.
+        figures: Deterministic figures (see `posrecon.reporting.summary`).
+        digest: SHA-256 over everything published so far; equal digests mean equal bytes.
+        night_digest: SHA-256 over the tables and state of this night alone.
+        seconds: Duration by step.
+        paths: Where to look: report, published database, Data Docs.
+    """
+
+    run_date: date
+    figures: dict[str, Any]
+    digest: str
+    night_digest: str
+    seconds: dict[str, float]
+    paths: dict[str, str]
+
+    @property
+    def exit_code(self) -> int:
+        """3 when a file is missing or was refused tonight, else 0."""
+        return 3 if self.figures["file_problems"] else 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            **self.figures,
+            "digest": self.digest,
+            "night_digest": self.night_digest,
+            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+            "paths": self.paths,
+            "exit_code": self.exit_code,
+        }
+
+
+# ------------------------------------------------------------------------------------------------ steps
+# Each function is one task of the DAG. Heavy imports (dbt, Great Expectations, Arrow) stay inside the step
+# that needs them. `run_night` holds the lock of the home throughout; a task holds it for its own step, so
+# that a night started by hand and one of the scheduler cannot write at the same time.
+
+
+def receive(settings: Settings, run_date: date) -> list[str]:
+    """Take tonight's files into the archive; returns the ids of all files of the night that need parsing."""
+    with night_lock(settings):
+        return _receive(settings, run_date)
+
+
+def parse_file(settings: Settings, run_date: date, file_id: str) -> "Outcome":
+    """Parse one archived file into raw partitions; a bad file is an outcome, not an error. Needs no lock."""
+    from posrecon.landing import parse_file
+
+    return parse_file(settings, run_date, file_id)
+
+
+def register(settings: Settings, run_date: date) -> None:
+    """Decide duplicates and conflicts, and compare what came with what was expected."""
+    with night_lock(settings):
+        _register(settings, run_date)
+
+
+def expose(settings: Settings, run_date: date) -> None:
+    """Build tonight's warehouse: the doors `raw` and `opening`."""
+    with night_lock(settings):
+        check_may_run(settings, run_date)
+        _expose(settings, run_date)
+
+
+def transform(settings: Settings, run_date: date, layer: str) -> None:
+    """Run one dbt layer with its data tests."""
+    with night_lock(settings):
+        _transform(settings, run_date, layer)
+
+
+def validate(settings: Settings, run_date: date) -> "Validation":
+    """Run the Great Expectations suites; writes marts.dispute_candidates."""
+    with night_lock(settings):
+        return _validate(settings, run_date)
+
+
+def publish(settings: Settings, run_date: date) -> Manifest:
+    """Publish the night and show it to readers."""
+    with night_lock(settings):
+        check_may_run(settings, run_date)
+        return _publish(settings, run_date)
+
+
+def _receive(settings: Settings, run_date: date) -> list[str]:
+    from posrecon.landing import receive
+
+    # Even a night without files leaves its folder, so that a replay knows that it was held.
+    (settings.archive / "receipts" / f"run_date={run_date}").mkdir(parents=True, exist_ok=True)
+    return receive(settings, run_date)
+
+
+def _register(settings: Settings, run_date: date) -> None:
+    from posrecon.landing import register
+
+    register(settings, run_date)
+
+
+def _expose(settings: Settings, run_date: date) -> None:
+    from posrecon.warehouse.expose import expose
+
+    expose(settings, run_date)
+
+
+def _transform(settings: Settings, run_date: date, layer: str, tell: Tell = _silent) -> None:
+    from posrecon.transform.run import run_layer
+
+    run_layer(settings, run_date, layer, on_progress=tell)
+
+
+def _validate(settings: Settings, run_date: date) -> "Validation":
+    from posrecon.validation.run import validate
+
+    return validate(settings, run_date)
+
+
+def _publish(settings: Settings, run_date: date, *, swap: bool = True, tell: Tell = _silent) -> Manifest:
+    from posrecon.warehouse.publish import publish
+
+    return publish(settings, run_date, swap=swap, on_progress=tell)
+
+
+def _step_receive(night: Night) -> None:
+    if not night.from_archive:
+        _receive(night.settings, night.run_date)
+
+
+def _step_parse(night: Night) -> None:
+    files = received_files(night.settings, night.run_date)
+    parse_files(night.settings, night.run_date, files, tell=night.tell)
+
+
+def _step_layer(layer: str) -> Callable[[Night], None]:
+    return lambda night: _transform(night.settings, night.run_date, layer, night.tell)
+
+
+def _step_validate(night: Night) -> None:
+    _validate(night.settings, night.run_date)
+
+
+def _step_publish(night: Night) -> None:
+    _publish(night.settings, night.run_date, swap=night.swap, tell=night.tell)
+
+
+STEPS: tuple[Step, ...] = (
+    Step("receive", "Receive files", False, _step_receive),
+    Step("parse", "Parse files", False, _step_parse),
+    Step("register", "Register files", False, lambda night: _register(night.settings, night.run_date)),
+    Step("expose", "Open the warehouse", True, lambda night: _expose(night.settings, night.run_date)),
+    Step("staging", "dbt: staging", True, _step_layer("staging")),
+    Step("intermediate", "dbt: matching", True, _step_layer("intermediate")),
+    Step("marts", "dbt: marts", True, _step_layer("marts")),
+    Step("validate", "Great Expectations", True, _step_validate),
+    Step("publish", "Publish", True, _step_publish),
+)
+
+
+# ------------------------------------------------------------------------------------------------ nights
+
+
+def run_night(settings: Settings, run_date: date, *, observer: Observer | None = None) -> NightSummary:
+    """Run the whole night for `run_date`, from the inbox to the published tables.
+
+    An interrupted night is run again with the same call: every step is idempotent.
+
+    Raises:
+        UsageError: A later night is published already, a replay is unfinished, or another night is at work.
+        NightError: The night failed; nothing is published and readers keep the last good night.
+    """
+    with night_lock(settings):
+        check_may_run(settings, run_date)
+        seconds = _walk(Night(settings, run_date), observer or Silent())
+        return summary_of(settings, run_date, seconds)
+
+
+def replay(
+    settings: Settings, first: date, last: date | None = None, *, observer: Observer | None = None
+) -> list[NightSummary]:
+    """Rebuild the nights `first` to `last` in order, from the archive alone.
+
+    Readers see the rebuilt nights all at once, when the last one is good.
+
+    Args:
+        settings: Where state lives.
+        first: First night to rebuild.
+        last: Last one; must not leave out a published night, because each night starts from the one before.
+            By default the last night known.
+        observer: Hears how it goes on.
+
+    Raises:
+        UsageError: There is nothing to rebuild in the range, or a later night would be left on an outdated
+            state.
+        NightError: A night failed; readers keep what was published before.
+    """
+    with night_lock(settings):
+        nights = _nights_to_replay(settings, first, last)
+        marker = _replay_marker(settings)
+        write_json(marker, {"from": nights[0].isoformat(), "to": nights[-1].isoformat()})
+        summaries = []
+        for run_date in nights:
+            night = Night(settings, run_date, from_archive=True, swap=run_date == nights[-1])
+            seconds = _walk(night, observer or Silent())
+            summaries.append((run_date, seconds))
+        marker.unlink()
+        return [summary_of(settings, run_date, seconds) for run_date, seconds in summaries]
+
+
+def check_may_run(settings: Settings, run_date: date) -> None:
+    """Refuse a night that would contradict what is published.
+
+    Raises:
+        UsageError: A later night stands on this one, or a replay stopped half-way.
+        NightError: An earlier night received files and is not published.
+    """
+    later = [night for night in published_nights(settings) if night > run_date]
+    if later:
+        raise UsageError(
+            f"The night {run_date} cannot run alone: {len(later)} later "
+            f"night{'s' if len(later) > 1 else ''} (first {later[0]}) started from it.",
+            next_step=f"Rebuild it with all that follow: posrecon replay --from {run_date}.",
+        )
+    marker = _replay_marker(settings)
+    if marker.exists():
+        unfinished = json.loads(marker.read_text(encoding="utf-8"))
+        raise UsageError(
+            f"A replay of {unfinished['from']} to {unfinished['to']} stopped half-way.",
+            next_step=f"Finish it first: posrecon replay --from {unfinished['from']}.",
+        )
+    require_earlier_nights_published(settings, run_date)
+
+
+def summary_of(settings: Settings, run_date: date, seconds: dict[str, float] | None = None) -> NightSummary:
+    """The summary of a published night."""
+    manifest: Manifest = read_manifest(settings, run_date)
+    as_json, as_markdown = report_paths(settings, run_date)
+    return NightSummary(
+        run_date=run_date,
+        figures=manifest.summary,
+        digest=published_digest(settings),
+        night_digest=manifest.digest(),
+        seconds=seconds or {},
+        paths={
+            "published": str(settings.published / "posrecon.duckdb"),
+            "report": str(as_markdown),
+            "report_json": str(as_json),
+            "data_docs": str(settings.published / "data_docs" / "index.html"),
+        },
+    )
+
+
+def _walk(night: Night, observer: Observer) -> dict[str, float]:
+    """Run every step in order; returns the seconds of each."""
+    seconds: dict[str, float] = {}
+    for step in STEPS:
+        observer.started(night.run_date, step)
+        night.tell = lambda done, total, step=step: observer.progress(step, done, total)  # type: ignore[misc]
+        started = time.perf_counter()
+        step.run(night)
+        seconds[step.name] = time.perf_counter() - started
+        observer.finished(step, seconds[step.name])
+    return seconds
+
+
+def _replay_marker(settings: Settings) -> Path:
+    return settings.published / "replay.json"
+
+
+def _nights_to_replay(settings: Settings, first: date, last: date | None) -> list[date]:
+    published = published_nights(settings)
+    received = [
+        date.fromisoformat(folder.name.removeprefix("run_date="))
+        for folder in (settings.archive / "receipts").glob("run_date=*")
+    ]
+    known = sorted({*published, *received})
+    if published and last is not None and last < published[-1]:
+        raise UsageError(
+            f"A replay up to {last} would leave the night {published[-1]} on an outdated state.",
+            next_step=f"Leave out --to, or use --to {published[-1]}.",
+        )
+    nights = [night for night in known if night >= first and (last is None or night <= last)]
+    if not nights:
+        span = f"{known[0]} to {known[-1]}" if known else "empty"
+        until = f" to {last}" if last else ""
+        raise UsageError(
+            f"No night from {first}{until} is there to rebuild; the archive is {span}.",
+            next_step="Choose a night of the archive (posrecon status lists them).",
+        )
+    marker = _replay_marker(settings)
+    if marker.exists():
+        unfinished = date.fromisoformat(json.loads(marker.read_text(encoding="utf-8"))["from"])
+        if nights[0] > unfinished:
+            raise UsageError(
+                f"A replay from {unfinished} stopped half-way, so nights before {nights[0]} are not whole.",
+                next_step=f"Start there: posrecon replay --from {unfinished}.",
+            )
+    behind = previous_night(settings, nights[0])
+    skipped = [night for night in known if (behind is None or night > behind) and night < nights[0]]
+    if skipped:
+        raise UsageError(
+            f"The night {skipped[0]} received files and is not published, and {nights[0]} starts from it.",
+            next_step=f"Start there: posrecon replay --from {skipped[0]}.",
+        )
+    return nights
+
+
+# ------------------------------------------------------------------------------------------------ parsing
+
+
+def parse_files(
+    settings: Settings,
+    run_date: date,
+    files: Sequence[ReceivedFile],
+    *,
+    tell: Tell = _silent,
+) -> None:
+    """Parse received files in parallel processes, largest first; no lock is needed.
+
+    Raises:
+        NightError: A parsing process was killed.
+    """
+    from posrecon.landing import parse_file
+
+    ordered = sorted(files, key=lambda file: (-file.size, file.file_id))
+    workers = min(settings.threads, len(ordered))
+    if workers <= 1:
+        for done, file in enumerate(ordered, start=1):
+            parse_file(settings, run_date, file.file_id)
+            tell(done, len(ordered))
+        return
+    # Spawned, not forked: a forked child would share the night's lock and DuckDB's threads.
+    pool = ProcessPoolExecutor(
+        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent
+    )
+    with pool:
+        pending = {pool.submit(parse_file, settings, run_date, file.file_id): file for file in ordered}
+        for done, future in enumerate(as_completed(pending), start=1):
+            try:
+                future.result()
+            except BrokenProcessPool as error:
+                raise NightError(
+                    f"{pending[future].name}: a parsing process was killed, most often for want of memory.",
+                    next_step="Free memory or set POSRECON_THREADS=1, then run the night again.",
+                ) from error
+            tell(done, len(pending))
+
+
+def _end_with_parent() -> None:
+    """Let a parsing process end when the night is killed, instead of waiting for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def step_names(steps: Iterable[Step] = STEPS) -> list[str]:
+    """Names of the steps in order."""
+    return [step.name for step in steps]

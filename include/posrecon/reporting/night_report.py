@@ -1,0 +1,134 @@
+"""The report of a night: JSON for machines, Markdown for people. The same figures give the same bytes."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from posrecon.money import format_minor
+from posrecon.settings import Settings
+from posrecon.warehouse.atomic import write_json, write_text
+from posrecon.warehouse.manifests import read_manifest
+
+STATE_WORDS = {
+    "matched": "matched",
+    "pending": "pending (not yet due)",
+    "unmatched": "unmatched",
+    "ambiguous": "ambiguous",
+    "excluded": "excluded",
+}
+
+
+def report_paths(settings: Settings, run_date: date) -> tuple[Path, Path]:
+    """Where the JSON and the Markdown report of a night lie."""
+    folder = settings.published / "reports"
+    return folder / f"{run_date}.json", folder / f"{run_date}.md"
+
+
+def write_report(settings: Settings, run_date: date, figures: dict[str, Any], digest: str) -> None:
+    """Write both forms of the report."""
+    as_json, as_markdown = report_paths(settings, run_date)
+    write_json(as_json, {**figures, "digest": digest})
+    write_text(as_markdown, markdown(figures, digest))
+
+
+def markdown(figures: dict[str, Any], digest: str) -> str:
+    """The readable report."""
+    lines = [f"# Night of {figures['run_date']}", ""]
+    lines += [headline(figures), ""]
+    lines += ["## Files", ""]
+    lines += _table(["state", "files"], [[state, str(count)] for state, count in figures["files"].items()])
+    if figures["file_problems"]:
+        lines += ["", "Files that need a look:", ""]
+        lines += [f"- {problem_text(problem)}" for problem in figures["file_problems"]]
+    lines += ["", "## Items", ""]
+    lines += _table(
+        ["what", "count"],
+        [
+            ["terminal events read", f"{figures['events']:,}"],
+            ["settlement lines read", f"{figures['lines']:,}"],
+            ["bank entries read", f"{figures['bank_entries']:,}"],
+            ["records in quarantine", f"{figures['quarantined_records']:,}"],
+            *[[STATE_WORDS[state], f"{count:,}"] for state, count in figures["states"].items()],
+        ],
+    )
+    lines += ["", "## Breaks", ""]
+    lines += _table(
+        ["break", "opened tonight", "closed tonight", "open", "open amount"],
+        [
+            [
+                row["break_type"],
+                f"{row['opened_tonight']:,}",
+                f"{row['closed_tonight']:,}",
+                f"{row['open']:,}",
+                money(row["open_minor"], row["currency"]),
+            ]
+            for row in figures["breaks"]
+        ],
+    )
+    lines += ["", "## Dispute candidates", ""]
+    lines += _table(
+        ["break", "candidates", "amount"],
+        [
+            [row["break_type"], f"{row['candidates']:,}", money(row["amount_minor"], row["currency"])]
+            for row in figures["candidates"]
+        ],
+    )
+    lines += ["", "## Explained", ""]
+    sides = figures["explained"]["by_side"]
+    lines += _table(["side", "explained %"], [[side, pct] for side, pct in sides.items()])
+    lines += ["", f"Digest of the night: `{digest}`", ""]
+    return "\n".join(lines)
+
+
+def headline(figures: dict[str, Any]) -> str:
+    """The night in one sentence."""
+    states = figures["states"]
+    opened = sum(row["opened_tonight"] for row in figures["breaks"])
+    still = sum(row["open"] for row in figures["breaks"])
+    candidates = sum(row["candidates"] for row in figures["candidates"])
+    return (
+        f"{states['matched']:,} items matched, {states['pending']:,} pending, "
+        f"{states['unmatched']:,} unmatched, {states['ambiguous']:,} ambiguous; "
+        f"{opened:,} breaks opened tonight, {still:,} open; "
+        f"{candidates:,} dispute candidates; {figures['explained']['pct']} % explained."
+    )
+
+
+def notification(figures: dict[str, Any], *, report: Path | None = None) -> str:
+    """Plain text for a chat or mail: the headline, files that need a look, the largest open breaks."""
+    lines = [f"posrecon, night of {figures['run_date']}: {headline(figures)}"]
+    lines += [f"FILE {problem_text(problem)}" for problem in figures["file_problems"]]
+    largest = sorted(figures["breaks"], key=lambda row: (-row["open_minor"], row["break_type"]))
+    lines += [
+        f"OPEN {row['break_type']}: {row['open']:,} ({money(row['open_minor'], row['currency'])})"
+        for row in largest[:5]
+        if row["open"]
+    ]
+    if report is not None:
+        lines.append(f"Report: {report}")
+    return "\n".join(lines)
+
+
+def night_text(settings: Settings, run_date: date) -> str:
+    """The notification of a published night, from its manifest."""
+    figures = read_manifest(settings, run_date).summary
+    return notification(figures, report=report_paths(settings, run_date)[1])
+
+
+def problem_text(problem: dict[str, Any]) -> str:
+    """One file that is missing or refused, with the reason."""
+    name = problem["file_name"] or problem["logical_name"]
+    reason = f": {problem['reason']}" if problem["reason"] else ""
+    return f"{problem['state']} {name} ({problem['source']}){reason}"
+
+
+def money(amount_minor: int, currency: str | None) -> str:
+    """Minor units with their currency, for people."""
+    return f"{format_minor(amount_minor, currency or 'CNY')} {currency or ''}".strip()
+
+
+def _table(header: list[str], rows: list[list[str]]) -> list[str]:
+    if not rows:
+        return ["None."]
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return lines + ["| " + " | ".join(row) + " |" for row in rows]

@@ -1,0 +1,103 @@
+"""The figures of one night, taken from its marts. Nothing here depends on the clock."""
+
+from datetime import date
+from typing import Any
+
+import duckdb
+
+
+def collect(warehouse: duckdb.DuckDBPyConnection, run_date: date) -> dict[str, Any]:
+    """Gather the figures of the night that the warehouse holds.
+
+    Money is in minor units by currency; percentages are text with two decimals, cut, never rounded up, so
+    that 100.00 means all of it.
+
+    Returns:
+        A dictionary ready for JSON, the same for the same input.
+    """
+    return {
+        "run_date": run_date.isoformat(),
+        "files": _counts(
+            warehouse,
+            "select state, count(*) from marts.fct_files where run_date = ? group by state order by state",
+            run_date,
+        ),
+        "file_problems": _rows(
+            warehouse,
+            "select state, source, logical_name, file_name, reason from marts.fct_files "
+            "where run_date = ? and state not in ('loaded', 'duplicate') "
+            "order by state, source, logical_name, file_name",
+            run_date,
+        ),
+        "events": _one(warehouse, "select count(*) from raw.terminal_events"),
+        "lines": _one(warehouse, "select count(*) from raw.settlement_lines"),
+        "bank_entries": _one(warehouse, "select count(*) from raw.bank_entries"),
+        "quarantined_records": _one(warehouse, "select count(*) from raw.quarantined_records"),
+        "states": _states(warehouse),
+        "breaks": _rows(
+            warehouse,
+            "select break_type, currency, "
+            "count(*) filter (where status = 'open' and opened_on = ?) as opened_tonight, "
+            "count(*) filter (where status = 'closed' and closed_on = ?) as closed_tonight, "
+            "count(*) filter (where status = 'open') as open, "
+            "cast(coalesce(sum(amount_at_risk_minor) filter (where status = 'open'), 0) as bigint) "
+            "as open_minor "
+            "from marts.fct_breaks group by break_type, currency order by break_type, currency",
+            run_date,
+            run_date,
+        ),
+        "candidates": _rows(
+            warehouse,
+            "select break_type, currency, count(*) as candidates, "
+            "cast(coalesce(sum(amount_at_risk_minor), 0) as bigint) as amount_minor "
+            "from marts.dispute_candidates group by break_type, currency order by break_type, currency",
+        ),
+        "explained": _explained(warehouse, run_date),
+    }
+
+
+def _states(warehouse: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Items of the night by match state; every state is named, so that a zero is seen to be one."""
+    found = _counts(
+        warehouse,
+        "select match_state, count(*) from marts.fct_reconciliation_history group by match_state",
+    )
+    names = ("matched", "pending", "unmatched", "ambiguous", "excluded")
+    return {name: found.get(name, 0) for name in names}
+
+
+def _explained(warehouse: duckdb.DuckDBPyConnection, run_date: date) -> dict[str, Any]:
+    rows = warehouse.execute(
+        "select side, cast(sum(explained_minor) as bigint), cast(sum(unexplained_minor) as bigint) "
+        "from marts.rpt_daily_control where run_date = ? group by side order by side",
+        [run_date],
+    ).fetchall()
+    total = [sum(int(row[1] or 0) for row in rows), sum(int(row[2] or 0) for row in rows)]
+    return {
+        "explained_minor": total[0],
+        "unexplained_minor": total[1],
+        "pct": percent(total[0], total[0] + total[1]),
+        "by_side": {side: percent(int(yes or 0), int(yes or 0) + int(no or 0)) for side, yes, no in rows},
+    }
+
+
+def percent(part: int, whole: int) -> str:
+    """`part` of `whole` in per cent with two decimals, cut; nothing of nothing is 100.00."""
+    if whole == 0:
+        return "100.00"
+    basis_points = part * 10_000 // whole
+    return f"{basis_points // 100}.{basis_points % 100:02d}"
+
+
+def _one(warehouse: duckdb.DuckDBPyConnection, query: str) -> int:
+    return int(warehouse.execute(query).fetchall()[0][0])
+
+
+def _counts(warehouse: duckdb.DuckDBPyConnection, query: str, *values: object) -> dict[str, int]:
+    return {name: int(count) for name, count in warehouse.execute(query, list(values)).fetchall()}
+
+
+def _rows(warehouse: duckdb.DuckDBPyConnection, query: str, *values: object) -> list[dict[str, Any]]:
+    result = warehouse.execute(query, list(values))
+    names = [column[0] for column in result.description or []]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]

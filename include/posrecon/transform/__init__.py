@@ -1,0 +1,1 @@
+"""Runs dbt, one layer at a time."""

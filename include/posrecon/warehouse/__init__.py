@@ -1,0 +1,1 @@
+"""The warehouse of one night: what goes in, who may open it, what readers get."""

@@ -1,0 +1,57 @@
+"""Files that appear whole or not at all: written aside, flushed, then renamed."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def written_aside(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `target`; rename it over `target` when the block succeeds.
+
+    The temporary name starts with a dot and carries the process id, so that readers and listings of
+    whole files never take it for one. It is removed when the block fails; a killed process leaves it behind
+    for housekeeping.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.parent / f".{target.name}.{os.getpid()}.tmp"
+    aside.unlink(missing_ok=True)
+    try:
+        yield aside
+        _flush(aside)
+        aside.replace(target)
+        _flush(target.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_json(target: Path, content: Any) -> None:
+    """Write sorted, readable JSON; the same content gives the same bytes."""
+    text = json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
+    with written_aside(target) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with written_aside(target) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, as hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """Force a file or folder to disk: a rename must not outlive its content in a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

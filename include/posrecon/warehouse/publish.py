@@ -1,0 +1,252 @@
+"""Publish a good night: immutable Parquet, state, manifest, then the readers' views."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import duckdb
+
+from posrecon.errors import NightError
+from posrecon.reporting.night_report import write_report
+from posrecon.reporting.summary import collect
+from posrecon.settings import Settings
+from posrecon.warehouse.atomic import sha256_of, written_aside
+from posrecon.warehouse.connection import READER_STORAGE_VERSION, connect
+from posrecon.warehouse.declarations import Table, model_order, source_tables
+from posrecon.warehouse.expose import check_night
+from posrecon.warehouse.manifests import (
+    Manifest,
+    Partition,
+    published_nights,
+    read_manifest,
+    write_manifest,
+)
+from posrecon.warehouse.sql import identifier, literal, read_parquet
+
+# Called with the tables written so far and their total.
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class View:
+    """One table as readers see it.
+
+    Attributes:
+        name: Name in schema `marts`.
+        partitions_of: The exported table whose Parquet it reads.
+        mode: append = every night; snapshot = the latest night only; latest = what is final, of every
+            night, and everything of the latest night.
+    """
+
+    name: str
+    partitions_of: str
+    mode: str
+
+
+VIEWS = (
+    View("fct_reconciliation", "fct_reconciliation_history", "latest"),
+    View("fct_reconciliation_history", "fct_reconciliation_history", "append"),
+    View("fct_breaks", "fct_breaks", "snapshot"),
+    View("dispute_candidates", "dispute_candidates", "snapshot"),
+    View("fct_payouts", "fct_payouts", "latest"),
+    View("rpt_daily_control", "rpt_daily_control", "append"),
+    View("fct_files", "fct_files", "latest"),
+    View("dim_merchants", "dim_merchants", "snapshot"),
+    View("dim_terminals", "dim_terminals", "snapshot"),
+    View("dim_break_types", "dim_break_types", "snapshot"),
+)
+EXPORTED_TABLES = tuple(dict.fromkeys(view.partitions_of for view in VIEWS))
+
+
+def reader_database(settings: Settings) -> Path:
+    """The DuckDB file of views that readers open."""
+    return settings.published / "posrecon.duckdb"
+
+
+def publish(
+    settings: Settings, run_date: date, *, swap: bool = True, on_progress: Progress | None = None
+) -> Manifest:
+    """Publish the night that the warehouse holds.
+
+    Order matters: Parquet under names of their own content, state, manifest, and the swap of the readers'
+    file last. A kill at any point leaves readers on the last good night; running the night again writes the
+    same bytes.
+
+    Args:
+        settings: Where state lives.
+        run_date: The night.
+        swap: False while nights are replayed in order, so that readers never travel back in time.
+        on_progress: Called as tables are written.
+
+    Raises:
+        NightError: A table to publish does not exist or lacks a declared column.
+    """
+    orders = model_order(settings.dbt_dir)
+    state_tables = source_tables(settings.dbt_dir, "opening")
+    total = len(EXPORTED_TABLES) + len(state_tables)
+    done = 0
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        if on_progress is not None:
+            on_progress(done, total)
+
+    with connect(settings, settings.warehouse, read_only=True) as warehouse:
+        previous = check_night(warehouse, run_date)
+        summary = collect(warehouse, run_date)
+        tables = {}
+        for name in EXPORTED_TABLES:
+            tables[name] = _export(warehouse, settings, run_date, name, orders.get(name, ()))
+            tick()
+        state = {}
+        for table in state_tables:
+            state[table.name] = _export_state(warehouse, settings, run_date, table)
+            tick()
+    manifest = Manifest(run_date, previous, tables, state, summary)
+    write_manifest(settings, manifest)
+    write_report(settings, run_date, summary, manifest.digest())
+    if swap:
+        swap_views(settings)
+    return manifest
+
+
+def swap_views(settings: Settings) -> None:
+    """Rebuild the readers' database from all manifests and put it in place by one rename.
+
+    Readers that hold the old file keep a whole, unchanged view: neither it nor the Parquet that it names is
+    touched.
+    """
+    nights = published_nights(settings)
+    manifests = [read_manifest(settings, night) for night in nights]
+    with written_aside(reader_database(settings)) as aside, connect(settings) as builder:
+        builder.execute(
+            f"attach {literal(str(aside))} as reader (storage_version {literal(READER_STORAGE_VERSION)})"
+        )
+        builder.execute("create schema reader.marts")
+        # A view is bound in the database that is current, and must not name the one that builds it.
+        builder.execute("use reader")
+        for view in VIEWS:
+            sql = _view_sql(settings, view, manifests)
+            if sql is not None:
+                builder.execute(f"create view marts.{identifier(view.name)} as {sql}")
+        builder.execute("use memory")
+        builder.execute("detach reader")
+
+
+def sweep(settings: Settings, keep_days: int) -> list[Path]:
+    """Remove published Parquet that no manifest names any more, and leftovers of killed processes.
+
+    Readers may still hold a superseded file, so only what has not changed for `keep_days` days goes. This
+    looks at the wall clock; no result depends on what it removes.
+
+    Returns:
+        The files removed, in order.
+    """
+    manifests = [read_manifest(settings, night) for night in published_nights(settings)]
+    named = {settings.published / part.file for m in manifests for part in m.tables.values()}
+    horizon = time.time() - keep_days * 86_400
+    candidates = [p for p in (settings.published / "tables").glob("*/*/*.parquet") if p not in named]
+    for folder in (settings.published, settings.raw, settings.state, settings.quarantine):
+        candidates += folder.rglob(".*.tmp")
+    candidates += settings.home.glob(".*.tmp")
+    removed = []
+    for path in sorted(set(candidates)):
+        if path.stat().st_mtime < horizon:
+            path.unlink()
+            removed.append(path)
+    return removed
+
+
+def _export(
+    warehouse: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    run_date: date,
+    name: str,
+    order: Sequence[str],
+) -> Partition:
+    """Write one mart as the partition of this night, named by its own content."""
+    columns = _columns(warehouse, "marts", name)
+    folder = settings.published / "tables" / name / f"run_date={run_date}"
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder / f".{name}.{os.getpid()}.tmp"
+    rows = _copy(warehouse, f"select * from marts.{identifier(name)}", order, aside)
+    sha256 = sha256_of(aside)
+    target = folder / f"{sha256[:12]}.parquet"
+    if target.exists() and sha256_of(target) == sha256:
+        aside.unlink()  # the same bytes again: readers may have it open
+    else:
+        aside.replace(target)
+    return Partition(str(target.relative_to(settings.published)), rows, sha256, columns)
+
+
+def _export_state(
+    warehouse: duckdb.DuckDBPyConnection, settings: Settings, run_date: date, table: Table
+) -> str:
+    """Write what this night leaves of one opening table; returns the SHA-256 of the file."""
+    if table.name == "dispute_candidates":
+        schema, relation = "marts", "dispute_candidates"
+    else:
+        schema, relation = "intermediate", f"int_recon__closing_{table.name}"
+    found = _columns(warehouse, schema, relation)
+    missing = [column.name for column in table.columns if column.name not in found]
+    if missing:
+        raise NightError(
+            f"{schema}.{relation}: {', '.join(missing)} is declared for opening.{table.name}, not built.",
+            next_step="Make the model and models/opening.yml agree.",
+        )
+    columns = ", ".join(
+        f"cast({identifier(c.name)} as {c.data_type}) as {identifier(c.name)}" for c in table.columns
+    )
+    target = settings.state / table.name / f"run_date={run_date}.parquet"
+    with written_aside(target) as aside:
+        _copy(warehouse, f"select {columns} from {schema}.{identifier(relation)}", table.order_by, aside)
+        return sha256_of(aside)
+
+
+def _copy(warehouse: duckdb.DuckDBPyConnection, query: str, order: Sequence[str], target: Path) -> int:
+    """Write a query as zstd Parquet in a total order; returns the number of rows.
+
+    Rows come out of the sort in order and are cut into row groups of fixed size, so the bytes do not depend
+    on the number of threads (a test compares them).
+    """
+    ordering = ", ".join(identifier(column) for column in order) or "all"
+    rows = warehouse.execute(
+        f"copy ({query} order by {ordering}) to {literal(str(target))} "
+        "(format parquet, compression zstd, row_group_size 122880)"
+    ).fetchall()
+    return int(rows[0][0])
+
+
+def _columns(warehouse: duckdb.DuckDBPyConnection, schema: str, name: str) -> tuple[str, ...]:
+    rows = warehouse.execute(
+        "select column_name from information_schema.columns where table_schema = ? and table_name = ? "
+        "order by ordinal_position",
+        [schema, name],
+    ).fetchall()
+    if not rows:
+        raise NightError(
+            f"{schema}.{name} does not exist in the warehouse, so the night cannot be published.",
+            next_step="Run the whole night again; a step before `publish` did not build it.",
+        )
+    return tuple(row[0] for row in rows)
+
+
+def _view_sql(settings: Settings, view: View, manifests: Sequence[Manifest]) -> str | None:
+    """The query behind one view; None before any night has published the table."""
+    parts = [(m.run_date, part) for m in manifests if (part := m.tables.get(view.partitions_of)) is not None]
+    if not parts:
+        return None
+    latest = parts[-1][0]
+    if view.mode == "snapshot":
+        parts = parts[-1:]
+    files = [settings.published / part.file for _, part in parts]
+    # A column added by a newer release must not hide the nights before it.
+    differ = len({part.columns for _, part in parts}) > 1
+    sql = f"select * from {read_parquet(files, union_by_name=differ)}"
+    if view.mode == "latest":
+        sql += f" where is_final or run_date = date '{latest}'"
+    return sql
