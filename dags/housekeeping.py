@@ -52,7 +52,7 @@ with DAG(
     dag_id=HOUSEKEEPING_DAG_ID,
     description="Sweep superseded files and Airflow's old runs",
     # Midday on Sunday: far from 22:30, when the night runs.
-    schedule=CronTriggerTimetable(HOUSEKEEPING_CRON, timezone=ZONE),
+    schedule=CronTriggerTimetable(HOUSEKEEPING_CRON, timezone=ZONE, run_immediately=timedelta(0)),
     catchup=False,
     max_active_runs=1,
     default_args=TASK_DEFAULTS | {"on_failure_callback": notify_failure},

@@ -5,9 +5,9 @@ A run that is triggered by hand stands for the local date of its logical date, o
 """
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
-from airflow.sdk import DAG, CronTriggerTimetable, chain, task, task_group
+from airflow.sdk import DAG, CronTriggerTimetable, chain, get_current_context, task, task_group
 
 from posrecon.airflow_adapter import (
     DATA_DOCS_ASSET,
@@ -58,7 +58,8 @@ def parse(file_ids: list[str], **context: Any) -> None:
         from posrecon.orchestration import received_files, share_label
 
         files = received_files(settings, run_date)
-        context["files_label"] = share_label(files, file_ids)
+        # The label is rendered from Airflow's own context; `context` here is a copy of it.
+        cast("dict[str, Any]", get_current_context())["files_label"] = share_label(files, file_ids)
         for file_id in file_ids:
             log.info("%s", night.parse_file(settings, run_date, file_id))
 
@@ -131,9 +132,10 @@ def publish(**context: Any) -> None:
 with DAG(
     dag_id=NIGHTLY_DAG_ID,
     description="Terminal logs × acquirer settlement × bank payouts → breaks, candidates, tables, Data Docs",
-    # A trigger timetable: the logical date is the 22:30 at which the night runs; its local date is the run date.
-    # No start date: unpausing starts with the next 22:30, and never with a night of the past.
-    schedule=CronTriggerTimetable(NIGHTLY_CRON, timezone=ZONE),
+    # A trigger timetable: the logical date is 22:30 of the run date, when the night runs.
+    # No start date and nothing at once: the first scheduled night is the next 22:30 after unpausing. Without the
+    # zero, Airflow would also run a 22:30 that is up to a tenth of a day past.
+    schedule=CronTriggerTimetable(NIGHTLY_CRON, timezone=ZONE, run_immediately=timedelta(0)),
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=20),

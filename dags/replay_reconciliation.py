@@ -1,4 +1,4 @@
-"""Rebuild past nights from the archive alone, in order; triggered by hand with the first and last run date."""
+"""Rebuild past nights from the archive alone, in order; triggered by hand with first and last run date."""
 
 from datetime import timedelta
 from typing import Any

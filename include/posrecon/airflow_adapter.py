@@ -340,23 +340,29 @@ def run_nights(
         return 1
     nightly = bag.dags[NIGHTLY_DAG_ID]
     watcher = _Watcher(tell)
-    logging.getLogger("airflow.sdk.definitions.dag").addHandler(watcher)
-    log.addHandler(watcher)
-    for instant in instants:
-        started = time.monotonic()
-        run = nightly.test(logical_date=instant)
-        success = str(run.state) == "success"
-        tell(
-            {
-                "event": "night",
-                "run_date": instant.date().isoformat(),
-                "success": success,
-                "seconds": time.monotonic() - started,
-            }
-        )
-        if not success:
-            return 1
-    return 0
+    watched = (logging.getLogger("airflow.sdk.definitions.dag"), log)
+    for logger in watched:
+        logger.addHandler(watcher)
+    try:
+        return 0 if all(_run_night(nightly, instant, tell) for instant in instants) else 1
+    finally:
+        for logger in watched:
+            logger.removeHandler(watcher)
+
+
+def _run_night(nightly: Any, instant: datetime, tell: Callable[[Mapping[str, Any]], None]) -> bool:
+    started = time.monotonic()
+    run = nightly.test(logical_date=instant)
+    success = str(run.state) == "success"
+    tell(
+        {
+            "event": "night",
+            "run_date": instant.date().isoformat(),
+            "success": success,
+            "seconds": time.monotonic() - started,
+        }
+    )
+    return success
 
 
 class _Watcher(logging.Handler):
