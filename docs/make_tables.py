@@ -27,12 +27,12 @@ HEAD = """\
 
 Made by `make docs` from the models' YAML; do not edit.
 
-Open `published/posrecon.duckdb` (schema `marts`) read-only with any DuckDB from version 1.2 on, or the Parquet
-under `published/tables` with anything. The file is replaced whole after each good night: connect again to see
+Open `published/posrecon.duckdb` (schema `marts`) read-only with any DuckDB from version 1.2 on, or the
+Parquet under `published/tables` with anything. The file is replaced whole after each good night: connect again to see
 the new one. Money is an integer in minor units of `currency`; times are instants.
 
-Evidence columns (`…_file`, `…_line`) name the file as received and its physical line, counted from 1; in a bank
-statement, the ordinal of the entry.
+Evidence columns (`…_file`, `…_line`) name the file as received and its physical line, counted from 1; in a
+bank statement, the ordinal of the entry.
 """
 
 # The one table that Great Expectations fills, not dbt: its types are in posrecon.validation.candidates.

@@ -148,9 +148,9 @@ def test_pages__mention_only_commands_that_exist() -> None:
     known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        mentioned = set(
-            re.findall(r"(?:^|`|\$ (?:\.venv/bin/)?)posrecon ([a-z]+)\b", text, flags=re.MULTILINE)
-        )
+        fenced = "\n".join(re.findall(r"^```\w*\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL))
+        mentioned = set(re.findall(r"`posrecon ([a-z]+)\b", text))
+        mentioned |= set(re.findall(r"^(?:\$ )?(?:\.venv/bin/)?posrecon ([a-z]+)\b", fenced, re.MULTILINE))
         assert mentioned <= known, page
 
 
