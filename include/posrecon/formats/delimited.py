@@ -1,0 +1,463 @@
+"""Delimited text with a header, read by DuckDB one physical line at a time.
+
+DuckDB's CSV reader gives no line number, drops blank lines, and takes a quoted field with line breaks for one
+row, so a row number is not the physical line. Here its reader only cuts the file into physical lines (in
+file order, with `row_number`), and SQL cuts the lines into fields. Files without a quote, which is what
+terminals write, take `string_split`; only lines with a quote pay for the grammar of quotes. A quoted field that
+spans lines is put together beforehand from the few lines with an odd number of quotes; a stray quote
+therefore costs its own line and cannot swallow the rest of the file.
+"""
+
+import codecs
+import csv
+import io
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from posrecon.errors import BadLine, LayoutError
+from posrecon.formats.layout import Job
+from posrecon.formats.masking import MASK_MACROS, mask_text
+from posrecon.settings import Settings
+
+CHUNK = 8 * 1024 * 1024
+LINE_BYTES_MAX = 1024 * 1024
+BOM = b"\xef\xbb\xbf"
+# A byte that no text file holds (checked by the scan), so that the reader never splits a line.
+_NO_DELIMITER = "\x1f"
+_CONTROL = bytes(byte for byte in range(32) if byte not in b"\t\r\n")
+
+# $header_line: the header is not a record. `merged` holds the records that span lines: their text on the
+# first line, null on the lines that continue it.
+_LINES_SQL = f"""
+with physical as (
+    select row_number() over () as line_no, line
+    from read_csv(
+        $path, columns = {{'line': 'VARCHAR'}}, delim = '{_NO_DELIMITER}', quote = '', escape = '', comment = '',
+        header = false, auto_detect = false, new_line = '\\n', max_line_size = {LINE_BYTES_MAX * 2}
+    )
+)
+"""
+
+_PLAIN_RECORDS_SQL = """
+, records as (
+    select line_no, line, string_split(line, ',') as f, true as is_well_quoted
+    from physical
+    where line_no > $header_line and line <> ''
+)
+"""
+
+_QUOTED_RECORDS_SQL = r"""
+, joined as (
+    select physical.line_no, coalesce(merged.text, physical.line) as line
+    from physical
+    left join merged on physical.line_no = merged.line_no
+    where physical.line_no > $header_line
+        and (merged.line_no is null or merged.text is not null)
+        and coalesce(merged.text, physical.line) <> ''
+)
+, records as (
+    select
+        line_no,
+        line,
+        not contains(line, '"')
+            or regexp_full_match(',' || line, '(,("([^"]|"")*"|[^,"]*))*') as is_well_quoted,
+        case
+            when not contains(line, '"') then string_split(line, ',')
+            else list_transform(
+                regexp_extract_all(',' || line, ',("(?:[^"]|"")*"|[^,"]*)', 1),
+                lambda x: case when starts_with(x, '"') then replace(x[2:-2], '""', '"') else x end
+            )
+        end as f
+    from joined
+)
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """A delimited file that is text, has a header and can be read by line.
+
+    Attributes:
+        path: Content with LF line ends (the line numbers are those of the file as received).
+        header: Column names, trimmed.
+        header_line: Physical line of the header.
+        records: Records after the header, counted on the bytes, independently of SQL.
+        has_quotes: A quote occurs anywhere.
+        merged: `(line_no, text)` of records that span lines; text is null on continuation lines.
+    """
+
+    path: str
+    header: tuple[str, ...]
+    header_line: int
+    records: int
+    has_quotes: bool
+    merged: pa.Table
+
+
+@dataclass
+class _Scan:
+    newlines: int = 0
+    blank: int = 0
+    quotes: int = 0
+    returns: int = 0
+    control: int = 0
+    longest: int = 0
+    size: int = 0
+    valid_utf8: bool = True
+
+
+@contextmanager
+def open_text(path: Path, file_name: str) -> Iterator[Text]:
+    """Check that a file is UTF-8 text with a header, and give it out line by line.
+
+    Raises:
+        LayoutError: Empty, not UTF-8, control characters, a header with an empty or repeated column; with every
+            bad line.
+    """
+    scan = _scan(path)
+    if scan.size == 0:
+        raise LayoutError(
+            f"{file_name}: the file is empty (0 bytes), expected a header.",
+            next_step="Ask the sender for it again.",
+        )
+    if not scan.valid_utf8 or scan.control or scan.longest > LINE_BYTES_MAX:
+        raise _not_text(path, file_name)
+    with _with_lf(path, scan) as lf_path:
+        if scan.returns:
+            scan = _scan(lf_path)
+            if scan.returns:
+                raise _not_text(lf_path, file_name)
+        header_line, header = _header(lf_path, file_name)
+        if not header:
+            raise LayoutError(
+                f"{file_name}: the file has only blank lines, expected a header.",
+                next_step="Ask the sender for it again.",
+            )
+        spans = _spans(lf_path, header_line) if scan.quotes else []
+        numbers = [line for first, last, _ in spans for line in range(first, last + 1)]
+        texts = [
+            text if line == first else None for first, last, text in spans for line in range(first, last + 1)
+        ]
+        # A blank line inside a quoted field belongs to its record; outside it is no record.
+        swallowed = sum(
+            last - first - sum(1 for line in text.split("\n")[1:] if line == "")
+            for first, last, text in spans
+        )
+        # Lines before the header are blank and already not counted; the header itself is no record.
+        yield Text(
+            path=str(lf_path),
+            header=header,
+            header_line=header_line,
+            records=scan.newlines - scan.blank - 1 - swallowed,
+            has_quotes=scan.quotes > 0,
+            merged=pa.table({"line_no": pa.array(numbers, pa.int64()), "text": pa.array(texts, pa.string())}),
+        )
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    """The content in chunks of whole lines; a last line without an end gets one."""
+    rest = b""
+    with path.open("rb") as file:
+        if file.read(len(BOM)) != BOM:
+            file.seek(0)
+        while data := file.read(CHUNK):
+            data = rest + data
+            cut = data.rfind(b"\n") + 1
+            rest = data[cut:]
+            if cut:
+                yield data[:cut]
+    if rest:
+        yield rest + b"\n"
+
+
+def _scan(path: Path) -> _Scan:
+    """One look at all bytes: what decides how the file is read, and the independent record count."""
+    result = _Scan(size=path.stat().st_size)
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for chunk in _chunks(path):
+        if result.valid_utf8 and not chunk.isascii():
+            try:
+                decoder.decode(chunk)
+            except UnicodeDecodeError:
+                result.valid_utf8 = False
+        ends = np.flatnonzero(np.frombuffer(chunk, np.uint8) == 10)
+        lengths = np.diff(ends, prepend=-1) - 1
+        result.newlines += len(ends)
+        result.blank += int(np.count_nonzero(lengths == 0))
+        result.longest = max(result.longest, int(lengths.max()))
+        result.quotes += chunk.count(b'"')
+        result.returns += chunk.count(b"\r")
+        result.control += len(chunk) - len(chunk.translate(None, _CONTROL))
+    return result
+
+
+@contextmanager
+def _with_lf(path: Path, scan: _Scan) -> Iterator[Path]:
+    """The same lines with LF ends; a file with CR LF is copied in memory, any other is passed on."""
+    if not scan.returns and hasattr(os, "memfd_create"):
+        yield path
+        return
+    descriptor = os.memfd_create("posrecon-lf")
+    with os.fdopen(descriptor, "wb") as file:
+        for chunk in _chunks(path):
+            file.write(chunk.replace(b"\r\n", b"\n"))
+        file.flush()
+        yield Path(f"/proc/self/fd/{descriptor}")
+
+
+def _not_text(path: Path, file_name: str) -> LayoutError:
+    """List every line that is not text; only a refused file pays for this."""
+    bad: list[BadLine] = []
+    line_no = 0
+    reads_as_gbk = True
+    for chunk in _chunks(path):
+        for line in chunk.split(b"\n")[:-1]:
+            line_no += 1
+            line = line.removesuffix(b"\r")
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                bad.append(
+                    BadLine(
+                        line_no, f"byte 0x{line[error.start]:02X} at column {error.start + 1} is not UTF-8"
+                    )
+                )
+                try:
+                    line.decode("gbk")
+                except UnicodeDecodeError:
+                    reads_as_gbk = False
+                continue
+            if len(line) > LINE_BYTES_MAX:
+                bad.append(BadLine(line_no, f"{len(line)} bytes, expected at most {LINE_BYTES_MAX}"))
+            elif len(line) != len(line.translate(None, _CONTROL + b"\r")):
+                bad.append(BadLine(line_no, "a control character stands in the line, expected text"))
+    not_utf8 = any("not UTF-8" in line.reason for line in bad)
+    hint = " It reads as GBK." if not_utf8 and reads_as_gbk else ""
+    kind = "is not UTF-8" if not_utf8 else "is not clean text"
+    return LayoutError(
+        f"{file_name}: the file {kind}: {len(bad)} bad lines, the first is line {bad[0].line_no}.{hint}",
+        bad_lines=tuple(bad),
+        next_step="Ask the sender for the file as UTF-8."
+        if not_utf8
+        else "Ask the sender for the file again.",
+    )
+
+
+def _header(path: Path, file_name: str) -> tuple[int, tuple[str, ...]]:
+    line_no = 0
+    with path.open("rb") as file:
+        for raw in file:
+            line_no += 1
+            text = raw.removeprefix(BOM).decode("utf-8").rstrip("\n")
+            if text == "":
+                continue
+            names = tuple(name.strip() for name in next(csv.reader([text])))
+            repeated = sorted({name for name in names if names.count(name) > 1})
+            reasons = [f'column "{name}" stands {names.count(name)} times' for name in repeated if name]
+            reasons += ["a column has no name"] if "" in names else []
+            if reasons:
+                raise LayoutError(
+                    f"{file_name}: line {line_no}: header: {mask_text('; '.join(reasons))}, expected each column once.",
+                    bad_lines=tuple(BadLine(line_no, mask_text(reason)) for reason in reasons),
+                    next_step="Ask the sender for the file with a correct header.",
+                )
+            return line_no, names
+    return line_no, ()
+
+
+def _spans(path: Path, header_line: int) -> list[tuple[int, int, str]]:
+    """Records that span lines: (first line, last line, text).
+
+    Only a line with an odd number of quotes can open or close one. Two that follow each other are a record when
+    the text between them is well-formed with as many fields as the header has; otherwise the first is a stray quote.
+    """
+    odd = _odd_lines(path)
+    spans: list[tuple[int, int, str]] = []
+    at = 0
+    with path.open("rb") as file:
+        field_count = 0
+        for _ in range(header_line):
+            field_count = len(next(csv.reader([file.readline().decode("utf-8")]), []))
+        while at + 1 < len(odd):
+            (first, start, _), (last, _, end) = odd[at], odd[at + 1]
+            if first > header_line and end - start <= LINE_BYTES_MAX:
+                file.seek(start)
+                text = file.read(end - start).decode("utf-8")
+                if _is_one_record(text, field_count):
+                    spans.append((first, last, text))
+                    at += 2
+                    continue
+            at += 1
+    return spans
+
+
+def _is_one_record(text: str, field_count: int) -> bool:
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error:
+        return False
+    return len(rows) == 1 and len(rows[0]) == field_count
+
+
+def _odd_lines(path: Path) -> list[tuple[int, int, int]]:
+    """(line number, offset of its first byte, offset after its last byte) of lines with an odd number of quotes."""
+    result: list[tuple[int, int, int]] = []
+    with path.open("rb") as file:
+        offset = len(BOM) if file.read(len(BOM)) == BOM else 0
+    line_no = 0
+    for chunk in _chunks(path):
+        data = np.frombuffer(chunk, np.uint8)
+        ends = np.flatnonzero(data == 10)
+        per_line = np.bincount(np.searchsorted(ends, np.flatnonzero(data == 34)), minlength=len(ends))
+        starts = np.concatenate(([0], ends[:-1] + 1))
+        for index in np.flatnonzero(per_line % 2):
+            result.append((line_no + int(index) + 1, offset + int(starts[index]), offset + int(ends[index])))
+        line_no += len(ends)
+        offset += len(chunk)
+    return result
+
+
+def require_columns(
+    text: Text, required: tuple[str, ...], job: Job, *, kind: str, others: Mapping[str, str]
+) -> None:
+    """Refuse a file whose header lacks a column.
+
+    Args:
+        others: A column that only another kind of file has → that kind, to say what the file looks like.
+
+    Raises:
+        LayoutError: Names every missing column.
+    """
+    missing = [name for name in required if name not in text.header]
+    if not missing:
+        return
+    looks = [other for column, other in others.items() if column in text.header]
+    like = f" It looks like {looks[0]}." if looks and len(missing) > 1 else ""
+    columns = ", ".join(missing)
+    raise LayoutError(
+        f"{job.file_name}: line {text.header_line}: the header lacks {columns}; expected a {kind}.{like}",
+        bad_lines=tuple(BadLine(text.header_line, f'column "{name}" is missing') for name in missing),
+        next_step="Ask the sender for the file with all columns, or put it into the folder of its feed.",
+    )
+
+
+def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
+    """A private in-memory DuckDB for one file. What it spills is encrypted: it may hold card numbers."""
+    settings.tmp.mkdir(parents=True, exist_ok=True)
+    connection = duckdb.connect(
+        config={
+            "threads": settings.threads,
+            "memory_limit": settings.memory_limit,
+            "temp_directory": str(settings.tmp),
+            "temp_file_encryption": True,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+    )
+    connection.execute(MASK_MACROS)
+    return connection
+
+
+def field_sql(text: Text, column: str) -> str:
+    """SQL of one trimmed field of `records`; empty text is null. The position is a number, never data."""
+    return f"nullif(trim(f[{text.header.index(column) + 1}]), '')"
+
+
+def records_sql(text: Text) -> str:
+    """CTEs that end in `records`: line_no, line, f (list of fields), is_well_quoted."""
+    return _LINES_SQL + (_QUOTED_RECORDS_SQL if text.has_quotes else _PLAIN_RECORDS_SQL)
+
+
+def write_records(
+    text: Text,
+    job: Job,
+    connection: duckdb.DuckDBPyConnection,
+    *,
+    typed_sql: str,
+    columns: tuple[str, ...],
+    dataset: str,
+    parameters: Mapping[str, Any],
+) -> tuple[int, int, Path, Path | None]:
+    """Write the good records and the refused ones of a file as zstd Parquet.
+
+    Args:
+        typed_sql: CTEs after `records` that end in `typed`: line_no, line, the `columns`, and `reason` (null = good).
+        columns: Columns of the dataset after file_no and line_no.
+
+    Returns:
+        (loaded, quarantined, Parquet of the dataset, Parquet of the refused records or None).
+    """
+    connection.register("merged", text.merged)
+    bound = {"path": text.path, "header_line": text.header_line, "file_no": job.file_no, **parameters}
+    ctes = records_sql(text) + typed_sql
+    out = job.scratch / f"{dataset}.parquet"
+    wanted = ", ".join(columns)
+    loaded = _copy(
+        connection,
+        f"{ctes} select $file_no::bigint as file_no, line_no, {wanted} from typed where reason is null",
+        out,
+        bound,
+    )
+    refused_out: Path | None = None
+    quarantined = 0
+    if loaded != text.records:
+        # Only a file with refused records is read a second time.
+        refused_out = job.scratch / "quarantine.parquet"
+        quarantined = _copy(
+            connection,
+            f"{ctes} select $file_no::bigint as file_no, line_no, mask_text(reason) as reason,"
+            " mask_text(line) as record_masked from typed where reason is not null",
+            refused_out,
+            bound,
+        )
+    return loaded, quarantined, out, refused_out
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, query: str, out: Path, bound: Mapping[str, Any]) -> int:
+    names = [name for name in bound if f"${name}" in query]
+    row = connection.execute(
+        f"copy ({query}) to '{_quoted(out)}' (format parquet, compression zstd)",
+        {name: bound[name] for name in names},
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def common_reasons(text: Text) -> list[str]:
+    """Reasons that every delimited layout shares: structure of the line."""
+    expected = len(text.header)
+    same = " and ".join(
+        f"lower(trim(f[{index + 1}])) = '{name.lower().replace(chr(39), chr(39) * 2)}'"
+        for index, name in enumerate(text.header[:3])
+    )
+    return [
+        "when not is_well_quoted then 'a quote is not closed or stands inside a field, expected \"field\"'",
+        f"when len(f) <> {expected} then 'has ' || len(f) || ' fields, expected {expected}'",
+        f"when {same} then 'the header is repeated, expected a record'",
+    ]
+
+
+def peek_date(path: Path, column: str) -> date | None:
+    """The date at the start of `column` in the first record, or None when there is none to read."""
+    with path.open("rb") as file:
+        head = file.read(64 * 1024).removeprefix(BOM).decode("utf-8", errors="replace")
+    rows = (row for row in csv.reader(io.StringIO(head)) if row)
+    try:
+        header = [name.strip() for name in next(rows, [])]
+        record = next(rows, [])
+        return date.fromisoformat(record[header.index(column)].strip()[:10])
+    except (ValueError, IndexError, csv.Error):
+        return None

@@ -1,0 +1,318 @@
+"""The native terminal log and the batch totals that terminals print (UTF-8 CSV)."""
+
+from datetime import date
+from pathlib import Path
+
+import duckdb
+
+from posrecon.formats.delimited import (
+    common_reasons,
+    connect,
+    field_sql,
+    open_text,
+    peek_date,
+    require_columns,
+    write_records,
+)
+from posrecon.formats.layout import Job, Parsed
+from posrecon.formats.masking import hmac_pads
+from posrecon.landing.sources import Source
+from posrecon.money import exponents
+from posrecon.secrets import token_key
+
+TXN_TYPES = ("sale", "refund", "void", "reversal", "preauth", "preauth_completion", "preauth_void")
+CHANNELS = ("card", "wechat", "alipay")
+
+LOG_COLUMNS = (
+    "merchant_id", "terminal_id", "batch_no", "stan", "rrn", "auth_code", "txn_type", "channel", "card_no",
+    "card_type", "amount", "currency", "txn_time", "response_code", "orig_stan", "orig_batch_no", "orig_rrn",
+    "merchant_order_no", "channel_txn_no",
+)  # fmt: skip
+
+BATCH_COLUMNS = (
+    "merchant_id", "terminal_id", "batch_no", "business_date", "sale_count", "sale_amount", "refund_count",
+    "refund_amount", "currency",
+)  # fmt: skip
+
+_EVENT_COLUMNS = (
+    "merchant_id", "terminal_id", "batch_no", "stan", "rrn", "auth_code", "txn_type", "channel", "card_masked",
+    "card_token", "card_type", "amount_minor", "currency", "txn_at", "txn_local", "business_date", "response_code",
+    "orig_stan", "orig_batch_no", "orig_rrn", "merchant_order_no", "channel_txn_no", "extras",
+)  # fmt: skip
+
+_CLOSE_COLUMNS = (
+    "merchant_id", "terminal_id", "batch_no", "business_date", "sale_count", "sale_amount_minor", "refund_count",
+    "refund_amount_minor", "currency",
+)  # fmt: skip
+
+OTHER_KINDS = {
+    "sale_count": "a batch-close file",
+    "txn_time": "a terminal log",
+    "unionpay_mer_id": "merchants.csv",
+    "rate_bps": "fee_schedule.csv",
+    "installed_on": "terminals.csv",
+}
+
+
+def peek_log(path: Path, source: Source) -> date | None:
+    """Date of the first record's txn_time as it is written."""
+    return peek_date(path, "txn_time")
+
+
+def peek_batch_close(path: Path, source: Source) -> date | None:
+    return peek_date(path, "business_date")
+
+
+def exponent_sql(currency: str) -> str:
+    """Minor-unit digits of a currency column."""
+    by_exponent: dict[int, list[str]] = {}
+    for code, exponent in sorted(exponents().items()):
+        by_exponent.setdefault(exponent, []).append(f"'{code}'")
+    whens = " ".join(
+        f"when {currency} in ({', '.join(codes)}) then {exponent}" for exponent, codes in by_exponent.items()
+    )
+    return f"case when {currency} = 'CNY' then 2 {whens} else 2 end"
+
+
+def money_macros() -> str:
+    """`to_minor(amount, currency)`: exact, null when the text does not fit; `money_reason` says why."""
+    return rf"""
+    create or replace temp macro exponent_of(currency) as {exponent_sql("currency")};
+    create or replace temp macro to_minor(amount, currency) as
+        case
+            when regexp_full_match(amount, '\d{{1,13}}(\.\d{{1,4}})?')
+                and length(split_part(amount, '.', 2)) <= exponent_of(currency)
+                then (
+                    replace(amount, '.', '')
+                    || repeat('0', exponent_of(currency) - length(split_part(amount, '.', 2)))
+                )::bigint
+        end;
+    create or replace temp macro money_reason(field, amount, currency) as
+        case
+            when amount is null then field || ' is empty, expected a decimal such as 12.34'
+            when regexp_full_match(amount, '-\d+(\.\d+)?')
+                then field || ' "' || amount || '" is negative, expected 0 or more'
+            when regexp_full_match(amount, '\d{{1,13}}\.\d+')
+                then field || ' "' || amount || '" has ' || length(split_part(amount, '.', 2))
+                    || ' decimals, expected at most ' || exponent_of(currency) || ' for ' || currency
+            else field || ' "' || amount || '" is not a decimal number, expected one such as 12.34'
+        end;
+    """
+
+
+# `wall_of`: an ISO 8601 time as far as its offset ('' when it is none; 24:00 and a date alone are none).
+# `offset_minutes`: of an offset such as Z, +08, +0800 or -03:30; null when it is none.
+_TIME_MACROS = r"""
+create or replace temp macro wall_of(t) as
+    regexp_extract(t, '^(\d{4}-\d\d-\d\d[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,6})?)?)', 1);
+create or replace temp macro offset_minutes(o) as
+    case
+        when o = 'Z' then 0
+        when regexp_full_match(o, '[+-](0\d|1[0-4])(:?[0-5]\d)?') then
+            (case when o[1] = '-' then -1 else 1 end)
+            * (substr(o, 2, 2)::int * 60 + coalesce(try_cast(right(o[4:], 2) as int), 0))
+    end;
+"""
+
+_EVENTS_SQL = r"""
+, named as (
+    select line_no, line, is_well_quoted, f, {fields}, {extras} as extras_json
+    from records
+)
+, timed as (
+    select
+        *,
+        try_cast(wall_of(txn_time) as timestamp) as wall,
+        ltrim(substr(txn_time, length(wall_of(txn_time)) + 1)) as offset_text,
+        case
+            when not regexp_full_match(card_no, '[\d -]{13,}') then card_no
+            else regexp_replace(card_no, '[ -]', '', 'g')
+        end as card_text,
+        to_minor(amount, currency) as amount_minor
+    from named
+)
+, placed as (
+    select
+        *,
+        coalesce(regexp_full_match(card_text, '\d{13,19}'), false) as is_whole_card,
+        case
+            when offset_text = '' then timezone($zone, wall)
+            else timezone('UTC', wall - to_minutes(offset_minutes(offset_text)))
+        end as txn_at
+    from timed
+)
+, local as (
+    select *, case when offset_text = '' then wall else timezone($zone, txn_at) end as txn_local
+    from placed
+)
+, typed as (
+    select
+        line_no, line, merchant_id, terminal_id, batch_no, stan, rrn, auth_code, txn_type, channel,
+        case when is_whole_card then mask_card(card_text) else mask_text(card_text) end as card_masked,
+        case
+            when is_whole_card
+                then sha256($outer_pad::blob || unhex(sha256($inner_pad::blob || encode(card_text))))
+        end as card_token,
+        card_type, amount_minor, currency, txn_at, txn_local, txn_local::date as business_date,
+        response_code, orig_stan, orig_batch_no, orig_rrn, merchant_order_no, channel_txn_no,
+        mask_luhn(extras_json) as extras,
+        case
+            {reasons}
+            when merchant_id is null then 'merchant_id is empty'
+            when terminal_id is null then 'terminal_id is empty'
+            when txn_type is null or txn_type not in ({txn_types})
+                then 'txn_type "' || coalesce(txn_type, '') || '" is not known, expected one of {types_text}'
+            when channel is null or channel not in ({channels})
+                then 'channel "' || coalesce(channel, '') || '" is not known, expected one of {channels_text}'
+            when currency is null or not regexp_full_match(currency, '[A-Z]{3}')
+                then 'currency "' || coalesce(currency, '') || '" is not an ISO 4217 code such as CNY'
+            when amount_minor is null then money_reason('amount', amount, currency)
+            when txn_at is null then 'txn_time "' || coalesce(txn_time, '')
+                || '" is not a possible ISO 8601 time such as 2026-11-11T10:00:00'
+        end as reason
+    from local
+)
+"""
+
+
+def _in(values: tuple[str, ...]) -> str:
+    return ", ".join(f"'{value}'" for value in values)
+
+
+def parse_log(job: Job) -> Parsed:
+    """Parse one terminal log into `terminal_events`.
+
+    Amounts become minor units (not negative); a whole card number becomes mask and token inside the query, so
+    that it is never written; unknown columns become JSON.
+
+    Raises:
+        LayoutError: Empty, not UTF-8, a column missing or repeated; with every bad line.
+    """
+    with open_text(job.path, job.file_name) as text, connect(job.settings) as connection:
+        require_columns(text, LOG_COLUMNS, job, kind="terminal log", others=OTHER_KINDS)
+        connection.execute(money_macros() + _TIME_MACROS)
+        extra = [name for name in text.header if name not in LOG_COLUMNS]
+        pairs = ", ".join(
+            f"'{name.replace(chr(39), chr(39) * 2)}', {field_sql(text, name)}" for name in extra
+        )
+        any_extra = ", ".join(field_sql(text, name) for name in extra)
+        inner, outer = hmac_pads(token_key(job.settings))
+        loaded, quarantined, out, refused = write_records(
+            text,
+            job,
+            connection,
+            typed_sql=_EVENTS_SQL.replace(
+                "{fields}", ", ".join(f"{field_sql(text, name)} as {name}" for name in LOG_COLUMNS)
+            )
+            .replace(
+                "{extras}",
+                f"case when coalesce({any_extra}) is not null then json_object({pairs})::varchar end"
+                if extra
+                else "null::varchar",
+            )
+            .replace("{reasons}", "\n            ".join(common_reasons(text)))
+            .replace("{txn_types}", _in(TXN_TYPES))
+            .replace("{types_text}", ", ".join(TXN_TYPES))
+            .replace("{channels}", _in(CHANNELS))
+            .replace("{channels_text}", ", ".join(CHANNELS)),
+            columns=_EVENT_COLUMNS,
+            dataset="terminal_events",
+            parameters={"zone": job.source.zone, "inner_pad": inner, "outer_pad": outer},
+        )
+        return Parsed(
+            records=text.records,
+            loaded=loaded,
+            quarantined=quarantined,
+            business_date=_usual_date(connection, out) or job.name.business_date,
+            logical_key="",
+            encoding="utf-8",
+            datasets={"terminal_events": out},
+            quarantine=refused,
+            computed_minor=_total(connection, out, "amount_minor"),
+        )
+
+
+_CLOSES_SQL = r"""
+, named as (
+    select line_no, line, is_well_quoted, f, {fields}
+    from records
+)
+, typed as (
+    select
+        line_no, line, merchant_id, terminal_id, batch_no, currency,
+        case when regexp_full_match(business_date, '\d{4}-\d\d-\d\d') then try_cast(business_date as date) end
+            as business_date,
+        case when regexp_full_match(sale_count, '\d{1,9}') then sale_count::bigint end as sale_count,
+        case when regexp_full_match(refund_count, '\d{1,9}') then refund_count::bigint end as refund_count,
+        to_minor(sale_amount, currency) as sale_amount_minor,
+        to_minor(refund_amount, currency) as refund_amount_minor,
+        case
+            {reasons}
+            when merchant_id is null then 'merchant_id is empty'
+            when terminal_id is null then 'terminal_id is empty'
+            when batch_no is null then 'batch_no is empty'
+            when currency is null or not regexp_full_match(currency, '[A-Z]{3}')
+                then 'currency "' || coalesce(currency, '') || '" is not an ISO 4217 code such as CNY'
+            when not coalesce(regexp_full_match(named.business_date, '\d{4}-\d\d-\d\d'), false)
+                or try_cast(named.business_date as date) is null
+                then 'business_date "' || coalesce(named.business_date, '') || '" is not a date such as 2026-11-11'
+            when not coalesce(regexp_full_match(named.sale_count, '\d{1,9}'), false)
+                then 'sale_count "' || coalesce(named.sale_count, '') || '" is not a whole number'
+            when not coalesce(regexp_full_match(named.refund_count, '\d{1,9}'), false)
+                then 'refund_count "' || coalesce(named.refund_count, '') || '" is not a whole number'
+            when to_minor(sale_amount, currency) is null then money_reason('sale_amount', sale_amount, currency)
+            when to_minor(refund_amount, currency) is null then money_reason('refund_amount', refund_amount, currency)
+        end as reason
+    from named
+)
+"""
+
+
+def parse_batch_close(job: Job) -> Parsed:
+    """Parse one file of batch totals into `batch_closes`.
+
+    Raises:
+        LayoutError: Empty, not UTF-8, a column missing or repeated; with every bad line.
+    """
+    with open_text(job.path, job.file_name) as text, connect(job.settings) as connection:
+        require_columns(text, BATCH_COLUMNS, job, kind="batch-close file", others=OTHER_KINDS)
+        connection.execute(money_macros())
+        loaded, quarantined, out, refused = write_records(
+            text,
+            job,
+            connection,
+            typed_sql=_CLOSES_SQL.replace(
+                "{fields}", ", ".join(f"{field_sql(text, name)} as {name}" for name in BATCH_COLUMNS)
+            ).replace("{reasons}", "\n            ".join(common_reasons(text))),
+            columns=_CLOSE_COLUMNS,
+            dataset="batch_closes",
+            parameters={},
+        )
+        return Parsed(
+            records=text.records,
+            loaded=loaded,
+            quarantined=quarantined,
+            business_date=_usual_date(connection, out) or job.name.business_date,
+            logical_key="",
+            encoding="utf-8",
+            datasets={"batch_closes": out},
+            quarantine=refused,
+        )
+
+
+def _usual_date(connection: duckdb.DuckDBPyConnection, parquet: Path) -> date | None:
+    """The business date of most records: one late record of the day before does not rename the file."""
+    row = connection.execute(
+        "select business_date from read_parquet($path) group by 1 order by count(*) desc, 1 limit 1",
+        {"path": str(parquet)},
+    ).fetchone()
+    found: date | None = row[0] if row else None
+    return found
+
+
+def _total(connection: duckdb.DuckDBPyConnection, parquet: Path, column: str) -> int:
+    row = connection.execute(
+        f"select coalesce(sum({column}), 0)::bigint from read_parquet($path)", {"path": str(parquet)}
+    ).fetchone()
+    assert row is not None
+    return int(row[0])

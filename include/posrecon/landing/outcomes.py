@@ -1,0 +1,131 @@
+"""What became of each file of a night."""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from posrecon.landing.files import arrow_schema, put_in_place, write_json
+from posrecon.settings import Settings
+
+State = Literal["loaded", "rejected", "duplicate", "conflict"]
+
+# Columns of raw.files, in order.
+FILES_SCHEMA = arrow_schema(
+    file_no=pa.int64(),
+    file_id=pa.string(),
+    source=pa.string(),
+    feed=pa.string(),
+    logical_name=pa.string(),
+    logical_key=pa.string(),
+    file_name=pa.string(),
+    sha256=pa.string(),
+    bytes=pa.int64(),
+    business_date=pa.date32(),
+    state=pa.string(),
+    records=pa.int64(),
+    loaded=pa.int64(),
+    quarantined=pa.int64(),
+    declared_minor=pa.int64(),
+    computed_minor=pa.int64(),
+    encoding=pa.string(),
+    reason=pa.string(),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One row of raw.files. A file that is not loaded has no effect: its loaded and quarantined are 0."""
+
+    file_no: int
+    file_id: str
+    source: str
+    feed: str
+    logical_name: str
+    logical_key: str
+    file_name: str
+    sha256: str
+    bytes: int
+    business_date: date | None
+    state: State
+    records: int
+    loaded: int
+    quarantined: int
+    declared_minor: int | None
+    computed_minor: int | None
+    encoding: str | None
+    reason: str | None
+
+
+def outcome_path(settings: Settings, run_date: date, file_id: str) -> Path:
+    return settings.raw / "outcomes" / f"run_date={run_date}" / f"{file_id}.json"
+
+
+def files_path(settings: Settings, run_date: date) -> Path:
+    return settings.raw / "files" / f"run_date={run_date}.parquet"
+
+
+def write_outcome(settings: Settings, run_date: date, outcome: Outcome) -> None:
+    write_json(outcome_path(settings, run_date, outcome.file_id), asdict(outcome))
+
+
+def read_outcome(settings: Settings, run_date: date, file_id: str) -> Outcome | None:
+    """The outcome of the parse of one file; None when it was not parsed."""
+    path = outcome_path(settings, run_date, file_id)
+    if not path.exists():
+        return None
+    values = json.loads(path.read_text(encoding="utf-8"))
+    if values["business_date"] is not None:
+        values["business_date"] = date.fromisoformat(values["business_date"])
+    return Outcome(**values)
+
+
+def write_files(settings: Settings, run_date: date, outcomes: list[Outcome]) -> None:
+    """Write raw/files of a night, one row per file, by file number."""
+    table = pa.table(
+        {name: [getattr(outcome, name) for outcome in outcomes] for name in FILES_SCHEMA.names},
+        schema=FILES_SCHEMA,
+    )
+    _put(table, files_path(settings, run_date))
+
+
+def read_files_before(settings: Settings, run_date: date) -> list[tuple[date, Outcome]]:
+    """Rows of raw/files of all nights before one, by file number, with the night of each."""
+    found: list[tuple[date, Outcome]] = []
+    for path in sorted((settings.raw / "files").glob("run_date=*.parquet")):
+        night = date.fromisoformat(path.stem.removeprefix("run_date="))
+        if night < run_date:
+            names = [field.name for field in fields(Outcome)]
+            rows = pq.ParquetFile(path).read(columns=names).to_pylist()
+            found += [(night, Outcome(**row)) for row in rows]
+    return sorted(found, key=lambda pair: pair[1].file_no)
+
+
+EXPECTED_SCHEMA = arrow_schema(
+    source=pa.string(),
+    feed=pa.string(),
+    logical_name=pa.string(),
+    logical_key=pa.string(),
+    business_date=pa.date32(),
+)
+
+
+def write_expected(settings: Settings, run_date: date, rows: list[tuple[str, str, str, str, date]]) -> None:
+    """Write raw/expected_files of a night, ordered by source and key."""
+    columns = list(zip(*sorted(rows), strict=True)) if rows else [()] * len(EXPECTED_SCHEMA)
+    arrays = [pa.array(column, kind.type) for column, kind in zip(columns, EXPECTED_SCHEMA, strict=True)]
+    _put(
+        pa.table(arrays, schema=EXPECTED_SCHEMA),
+        settings.raw / "expected_files" / f"run_date={run_date}.parquet",
+    )
+
+
+def _put(table: pa.Table, final: Path) -> None:
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = final.with_name(f".{final.name}.tmp")
+    pq.write_table(table, temporary, compression="zstd")
+    put_in_place(temporary, final)

@@ -1,0 +1,166 @@
+"""What a feed looks like: one YAML per source under `include/sources`, checked when it is read."""
+
+import re
+from datetime import date, time
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from posrecon.banking_calendar import is_banking_day
+from posrecon.errors import PosreconError
+
+FEEDS = ("terminal_log", "unionpay", "wechat", "alipay", "bank", "generic", "reference")
+
+
+class Expected(BaseModel):
+    """Which files of a source should be here for a business date."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    calendar: Literal["daily", "banking_days"]
+    per: Literal["unionpay_mer_id", "wechat_mch_id", "alipay_pid", "settlement_account"] | None = Field(
+        default=None, description="Merchant field with one file per distinct value; none = one file for all."
+    )
+
+    def falls_on(self, day: date) -> bool:
+        return self.calendar == "daily" or is_banking_day(day)
+
+
+class Source(BaseModel):
+    """Settings of one feed. Unknown keys are an error: a misspelt key must not be silently ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    feed: Literal["terminal_log", "unionpay", "wechat", "alipay", "bank", "generic", "reference"]
+    layout: str
+    logical_prefix: str = Field(
+        default="",
+        description="Start of logical names; empty = the name. Sources of one prefix deliver the same files.",
+    )
+    pattern: str = Field(
+        description="Regular expression over the whole file name. Groups: date (YYYYMMDD), date6 (YYMMDD), "
+        "key (whom the file is about), part… (what tells several files of one day apart)."
+    )
+    date_from: Literal["name", "content", "none"] = Field(
+        description="Where the business date stands; none = the file is in force when it arrives."
+    )
+    zone: str
+    cut_off: time | None = None
+    encoding: str = "utf-8"
+    acquirer: str | None = None
+    currency: str | None = None
+    txn_codes: dict[str, Literal["sale", "refund"]] = Field(default_factory=dict)
+    acquirer_patterns: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    expected: Expected | None = None
+
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError(f"{value!r} is not a time zone such as Asia/Shanghai") from None
+        return value
+
+    @field_validator("pattern")
+    @classmethod
+    def _valid_pattern(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        return value
+
+    @field_validator("acquirer_patterns")
+    @classmethod
+    def _valid_patterns(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for patterns in value.values():
+            for pattern in patterns:
+                cls._valid_pattern(pattern)
+        return value
+
+    @cached_property
+    def is_snapshot(self) -> bool:
+        """True for reference data: each file is a whole list and replaces the one before."""
+        return self.date_from == "none"
+
+    def logical_name(self, key: str, day: date | None, part: str = "") -> str:
+        """Name of the same file whatever its content: `unionpay_zm/<merchant>/<date>`, `terminal_log/<date>`."""
+        pieces = (self.logical_prefix or self.name, key, day.isoformat() if day else "", part)
+        return "/".join(piece for piece in pieces if piece)
+
+    def match(self, file_name: str) -> "NameParts | None":
+        """What the file name says, or None when the name is not one of this source's."""
+        found = re.fullmatch(self.pattern, file_name)
+        if found is None:
+            return None
+        groups = {name: text for name, text in found.groupdict().items() if text}
+        digits = groups.get("date") or ("20" + groups["date6"] if "date6" in groups else "")
+        day: date | None = None
+        if digits:
+            try:
+                day = date.fromisoformat(digits)
+            except ValueError:
+                if self.date_from == "name":
+                    return None  # 31 November is no date: the name is not one that this source sends
+        part = "-".join(text for name, text in sorted(groups.items()) if name.startswith("part"))
+        return NameParts(business_date=day, key=groups.get("key", ""), part=part)
+
+
+class NameParts(BaseModel):
+    """What a file name says about its file."""
+
+    model_config = ConfigDict(frozen=True)
+
+    business_date: date | None
+    key: str
+    part: str
+
+
+def load_sources(directory: Path) -> tuple[Source, ...]:
+    """Every source of a folder, ordered by name.
+
+    Raises:
+        PosreconError: A file is not YAML, a key is unknown, missing or wrong; names file and key.
+    """
+    stamp = tuple(sorted((path, path.stat().st_mtime_ns) for path in directory.glob("*.yml")))
+    if not stamp:
+        raise PosreconError(f"{directory}: no source YAML found.", next_step="Check POSRECON_PROJECT_DIR.")
+    return _load(stamp)
+
+
+@lru_cache(maxsize=8)
+def _load(stamp: tuple[tuple[Path, int], ...]) -> tuple[Source, ...]:
+    from posrecon.formats import LAYOUTS
+
+    sources: dict[str, Source] = {}
+    for path, _ in stamp:
+        source = _load_one(path)
+        if source.layout not in LAYOUTS:
+            raise PosreconError(
+                f'{path}: layout "{source.layout}" is not known.',
+                next_step=f"Known: {', '.join(sorted(LAYOUTS))}.",
+            )
+        if source.name in sources:
+            raise PosreconError(f'{path}: name "{source.name}" is used by another source.')
+        sources[source.name] = source
+    return tuple(sources[name] for name in sorted(sources))
+
+
+def _load_one(path: Path) -> Source:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Source.model_validate(document)
+    except yaml.YAMLError as error:
+        raise PosreconError(f"{path}: not valid YAML: {error}") from None
+    except ValidationError as error:
+        details = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc']) or 'document'}: {problem['msg']}"
+            for problem in error.errors()
+        )
+        raise PosreconError(f"{path}: {details}.", next_step="Correct the key and run again.") from None
