@@ -1,0 +1,413 @@
+"""Compare what the nights published with the labels of a simulation: pairs, breaks by type, money."""
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import duckdb
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from posrecon.errors import UsageError
+from posrecon.money import format_minor
+from posrecon.settings import Settings
+
+LISTED_MAX = 20
+
+# Which evidence identifies a break of a type; both sides unless the break is about one of them.
+_BY_TERMINAL = ("missing_in_settlement", "refund_not_settled", "duplicate_in_terminal_log")
+_BY_SETTLEMENT = ("missing_in_terminal_log", "duplicate_in_settlement", "net_mismatch")
+_BY_PAYOUT = ("payout_not_received", "payout_short", "payout_over")
+_WITH_DELTA = ("amount_mismatch", *_BY_PAYOUT)
+
+
+@dataclass(frozen=True)
+class TypeScore:
+    """Findings of one break type (or of pairs) against their labels.
+
+    Attributes:
+        true_positives: Labelled and found.
+        false_positives: Found, not labelled (or found twice).
+        false_negatives: Labelled, not found.
+        delta_wrong: Labelled and found, but with another money difference.
+        found_minor: Money at risk of everything found; 0 for pairs.
+        wrong_minor: Money at risk of the false positives.
+        wrong, missing: The first false positives and false negatives, as evidence.
+    """
+
+    name: str
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+    delta_wrong: int
+    found_minor: int
+    wrong_minor: int
+    wrong: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def precision_text(self) -> str:
+        """Precision for people; never rounded up to 1."""
+        return _ratio(self.true_positives, self.true_positives + self.false_positives)
+
+    @property
+    def recall_text(self) -> str:
+        """Recall for people; never rounded up to 1."""
+        return _ratio(self.true_positives, self.true_positives + self.false_negatives)
+
+    @property
+    def precision(self) -> float:
+        """1.0 when nothing was found."""
+        found = self.true_positives + self.false_positives
+        return self.true_positives / found if found else 1.0
+
+    @property
+    def recall(self) -> float:
+        """1.0 when nothing was labelled."""
+        labelled = self.true_positives + self.false_negatives
+        return self.true_positives / labelled if labelled else 1.0
+
+    @property
+    def perfect(self) -> bool:
+        """Nothing wrong, nothing missed, every money difference right."""
+        return self.false_positives == 0 and self.false_negatives == 0 and self.delta_wrong == 0
+
+
+@dataclass(frozen=True)
+class Score:
+    """The whole comparison as of the latest published night.
+
+    Attributes:
+        run_date: Labels that only a later night can know are left out.
+        labels_later: How many labels that were.
+        matched_minor: Settled money of all published pairs, as the sum of amounts without sign.
+        timing_wrong: Breaks found, but opened or closed on another night than their label says.
+        timing: The first of them, as evidence.
+    """
+
+    run_date: date
+    labels_later: int
+    pairs: TypeScore
+    breaks: tuple[TypeScore, ...]
+    matched_minor: int
+    timing_wrong: int
+    timing: tuple[str, ...]
+
+    @property
+    def perfect(self) -> bool:
+        """Precision and recall are 1.0 throughout, with the right money on the right night."""
+        return self.pairs.perfect and all(scored.perfect for scored in self.breaks) and self.timing_wrong == 0
+
+
+def score(settings: Settings, truth: Path) -> Score:
+    """Compare `published/posrecon.duckdb` (opened read-only) with `truth`.
+
+    A break that was opened is a finding, whatever its status is now. A type that the labels never name counts
+    as false positives, one by one.
+
+    Raises:
+        UsageError: There is no published night, or `truth` is not a truth.csv.
+    """
+    published = settings.published / "posrecon.duckdb"
+    if not published.is_file():
+        raise UsageError(
+            f"{published} does not exist.", next_step="Run a night first: posrecon night --date D."
+        )
+    if not truth.is_file():
+        raise UsageError(
+            f"{truth} does not exist.", next_step="Give the truth.csv that posrecon simulate wrote."
+        )
+    with duckdb.connect() as connection:
+        connection.execute(f"set threads = {settings.threads}")
+        connection.execute(f"attach '{_quoted(published)}' as published (read_only)")
+        try:
+            _prepare(connection, truth)
+        except (duckdb.BinderException, duckdb.ConversionException, duckdb.InvalidInputException) as error:
+            raise UsageError(
+                f"{truth} cannot be compared with {published}: {error}",
+                next_step="Give the truth.csv that posrecon simulate wrote for these files.",
+            ) from error
+        return _score(connection)
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def _names(values: tuple[str, ...]) -> str:
+    return ", ".join(f"'{value}'" for value in values)
+
+
+def _prepare(connection: duckdb.DuckDBPyConnection, truth: Path) -> None:
+    """Build `as_of`, and `labels` and `findings` alike: name, key columns, ordinal among equal keys."""
+    connection.execute(
+        "create table as_of as select max(run_date) as run_date from published.marts.fct_reconciliation"
+    )
+    connection.execute(
+        f"""
+        create table truth as
+        select * from read_csv('{_quoted(truth)}', header = true, columns = {{
+            'record_type': 'varchar', 'break_type': 'varchar', 'detected_on': 'date',
+            'terminal_file': 'varchar', 'terminal_line': 'bigint',
+            'settlement_file': 'varchar', 'settlement_line': 'bigint', 'merchant_id': 'varchar',
+            'payout_id': 'varchar', 'delta_minor': 'bigint', 'closed_on': 'date', 'note': 'varchar'}})
+        """
+    )
+    # Key columns that do not identify a type are emptied on both sides, so that a break closed by a late line
+    # may carry that line as well.
+    no_terminal, no_settlement = _names(_BY_SETTLEMENT + _BY_PAYOUT), _names(_BY_TERMINAL + _BY_PAYOUT)
+    key = f"""
+        case when name not in ({no_terminal}) then terminal_file end as terminal_file,
+        case when name not in ({no_terminal}) then terminal_line end as terminal_line,
+        case when name not in ({no_settlement}) then settlement_file end as settlement_file,
+        case when name not in ({no_settlement}) then settlement_line end as settlement_line,
+        case when name in ({_names(_BY_PAYOUT)}) then payout_id end as payout_id
+    """
+    ordinal = """
+        row_number() over (
+            partition by name, terminal_file, terminal_line, settlement_file, settlement_line, payout_id
+            order by opened_on, closed_on, delta_minor, amount_minor
+        ) as ordinal
+    """
+    connection.execute(
+        f"""
+        create table labels as
+        with known as (
+            select
+                case when record_type = 'pair' then 'pair' else break_type end as name,
+                detected_on as opened_on,
+                case when closed_on <= (select run_date from as_of) then closed_on end as closed_on,
+                0::bigint as amount_minor,
+                * exclude (record_type, break_type, closed_on)
+            from truth
+            where detected_on <= (select run_date from as_of)
+        ), keyed as (
+            select name, {key}, opened_on, closed_on, delta_minor, amount_minor from known
+        )
+        select *, {ordinal} from keyed
+        """
+    )
+    connection.execute(
+        f"""
+        create table findings as
+        with found as (
+            select
+                'pair' as name, terminal_file, terminal_line::bigint as terminal_line, settlement_file,
+                settlement_line::bigint as settlement_line, null::varchar as payout_id,
+                null::date as opened_on, null::date as closed_on, null::bigint as delta_minor,
+                0::bigint as amount_minor
+            from published.marts.fct_reconciliation
+            where match_state = 'matched' and terminal_line is not null and settlement_line is not null
+            union all
+            select
+                break_type, terminal_file, terminal_line::bigint, settlement_file, settlement_line::bigint,
+                payout_id, opened_on, case when status = 'closed' then closed_on end,
+                try_cast(detail ->> '$.delta_minor' as bigint), coalesce(amount_at_risk_minor, 0)::bigint
+            from published.marts.fct_breaks
+        ), keyed as (
+            select name, {key}, opened_on, closed_on, delta_minor, amount_minor from found
+        )
+        select *, {ordinal} from keyed
+        """
+    )
+    connection.execute(
+        f"""
+        create table compared as
+        select
+            coalesce(labels.name, findings.name) as name,
+            labels.name is not null as is_labelled,
+            findings.name is not null as is_found,
+            coalesce(labels.terminal_file, findings.terminal_file) as terminal_file,
+            coalesce(labels.terminal_line, findings.terminal_line) as terminal_line,
+            coalesce(labels.settlement_file, findings.settlement_file) as settlement_file,
+            coalesce(labels.settlement_line, findings.settlement_line) as settlement_line,
+            coalesce(labels.payout_id, findings.payout_id) as payout_id,
+            findings.amount_minor,
+            is_labelled and is_found and coalesce(labels.name, '') in ({_names(_WITH_DELTA)})
+                and case
+                    when findings.delta_minor is not null then findings.delta_minor <> labels.delta_minor
+                    else findings.amount_minor <> abs(labels.delta_minor)
+                end as is_delta_wrong,
+            is_labelled and is_found and labels.name <> 'pair' and (
+                labels.opened_on is distinct from findings.opened_on
+                or labels.closed_on is distinct from findings.closed_on
+            ) as is_timing_wrong,
+            labels.opened_on as label_opened_on,
+            labels.closed_on as label_closed_on,
+            findings.opened_on as found_opened_on,
+            findings.closed_on as found_closed_on
+        from labels
+        full outer join findings
+            on labels.name = findings.name
+            and labels.terminal_file is not distinct from findings.terminal_file
+            and labels.terminal_line is not distinct from findings.terminal_line
+            and labels.settlement_file is not distinct from findings.settlement_file
+            and labels.settlement_line is not distinct from findings.settlement_line
+            and labels.payout_id is not distinct from findings.payout_id
+            and labels.ordinal = findings.ordinal
+        """
+    )
+
+
+_EVIDENCE = """
+    concat_ws(' <-> ', payout_id, terminal_file || ' line ' || terminal_line,
+        settlement_file || ' line ' || settlement_line)
+"""
+_ORDER = "name, terminal_file, terminal_line, settlement_file, settlement_line, payout_id"
+
+
+def _score(connection: duckdb.DuckDBPyConnection) -> Score:
+    def listed(condition: str, text: str = _EVIDENCE) -> tuple[str, ...]:
+        rows = connection.execute(
+            f"select {text} from compared where {condition} order by {_ORDER} limit {LISTED_MAX}"
+        ).fetchall()
+        return tuple(str(row[0]) for row in rows)
+
+    def count(query: str) -> int:
+        row = connection.execute(query).fetchone()
+        return int(row[0]) if row and row[0] is not None else 0
+
+    counts = connection.execute(
+        """
+        with names as (
+            select distinct case when record_type = 'pair' then 'pair' else break_type end as name from truth
+            union
+            select distinct name from findings
+            union
+            select 'pair'
+        )
+        select
+            names.name,
+            count(*) filter (is_labelled and is_found),
+            count(*) filter (is_found and not is_labelled),
+            count(*) filter (is_labelled and not is_found),
+            count(*) filter (is_delta_wrong),
+            coalesce(sum(amount_minor) filter (is_found), 0)::bigint,
+            coalesce(sum(amount_minor) filter (is_found and not is_labelled), 0)::bigint
+        from names
+        left join compared on compared.name = names.name
+        group by names.name
+        order by names.name
+        """
+    ).fetchall()
+    scores = [
+        TypeScore(
+            name=str(name),
+            true_positives=int(right),
+            false_positives=int(wrong),
+            false_negatives=int(missing),
+            delta_wrong=int(delta_wrong),
+            found_minor=int(found_minor),
+            wrong_minor=int(wrong_minor),
+            wrong=listed(f"name = '{name}' and is_found and not is_labelled") if wrong else (),
+            missing=listed(f"name = '{name}' and is_labelled and not is_found") if missing else (),
+        )
+        for name, right, wrong, missing, delta_wrong, found_minor, wrong_minor in counts
+    ]
+    as_of = connection.execute("select run_date from as_of").fetchone()
+    if as_of is None or as_of[0] is None:
+        raise UsageError(
+            "No night is published yet.", next_step="Run a night first: posrecon night --date D."
+        )
+    return Score(
+        run_date=as_of[0],
+        labels_later=count("select count(*) from truth where detected_on > (select run_date from as_of)"),
+        pairs=next(scored for scored in scores if scored.name == "pair"),
+        breaks=tuple(scored for scored in scores if scored.name != "pair"),
+        matched_minor=count(
+            """
+            select sum(abs(settled_amount_minor))::bigint from published.marts.fct_reconciliation
+            where match_state = 'matched' and terminal_line is not null and settlement_line is not null
+            """
+        ),
+        timing_wrong=count("select count(*) from compared where is_timing_wrong"),
+        timing=listed(
+            "is_timing_wrong",
+            f"""name || ': ' || {_EVIDENCE} || ': expected open ' || label_opened_on || ' to '
+                || coalesce(label_closed_on::varchar, 'now') || ', found ' || found_opened_on || ' to '
+                || coalesce(found_closed_on::varchar, 'now')""",
+        ),
+    )
+
+
+def _ratio(part: int, whole: int) -> str:
+    """A ratio with four decimals that never rounds up to 1; a dash when there is nothing to divide."""
+    if whole == 0:
+        return "-"
+    if part == whole:
+        return "1.0"
+    return f"0.{part * 10_000 // whole:04d}"
+
+
+def to_dict(result: Score) -> dict[str, object]:
+    """The score as plain values for JSON; money in minor units."""
+
+    def plain(scored: TypeScore) -> dict[str, object]:
+        return {
+            "name": scored.name,
+            "true_positives": scored.true_positives,
+            "false_positives": scored.false_positives,
+            "false_negatives": scored.false_negatives,
+            "delta_wrong": scored.delta_wrong,
+            "precision": scored.precision,
+            "recall": scored.recall,
+            "found_minor": scored.found_minor,
+            "wrong_minor": scored.wrong_minor,
+            "wrong": list(scored.wrong),
+            "missing": list(scored.missing),
+        }
+
+    return {
+        "run_date": result.run_date.isoformat(),
+        "perfect": result.perfect,
+        "labels_later": result.labels_later,
+        "matched_minor": result.matched_minor,
+        "pairs": plain(result.pairs),
+        "breaks": [plain(scored) for scored in result.breaks],
+        "timing_wrong": result.timing_wrong,
+        "timing": list(result.timing),
+    }
+
+
+def render(result: Score) -> Group:
+    """The score as a table for people, followed by what is wrong, if anything."""
+    table = Table(title=f"Score as of {result.run_date}")
+    table.add_column("")
+    for heading in (
+        "labelled",
+        "found",
+        "wrong",
+        "missed",
+        "precision",
+        "recall",
+        "wrong delta",
+        "money found",
+    ):
+        table.add_column(heading, justify="right")
+    for scored in (result.pairs, *result.breaks):
+        money = result.matched_minor if scored is result.pairs else scored.found_minor
+        table.add_row(
+            "pairs" if scored is result.pairs else scored.name,
+            f"{scored.true_positives + scored.false_negatives:,}",
+            f"{scored.true_positives + scored.false_positives:,}",
+            f"{scored.false_positives:,}",
+            f"{scored.false_negatives:,}",
+            scored.precision_text,
+            scored.recall_text,
+            f"{scored.delta_wrong:,}",
+            format_minor(money),
+            style="" if scored.perfect else "bold red",
+        )
+    notes: list[str] = []
+    if result.labels_later:
+        notes.append(
+            f"{result.labels_later} labels can only be known after {result.run_date} and were left out."
+        )
+    for scored in (result.pairs, *result.breaks):
+        notes += [f"{scored.name}: wrong: {evidence}" for evidence in scored.wrong]
+        notes += [f"{scored.name}: missed: {evidence}" for evidence in scored.missing]
+    if result.timing_wrong:
+        notes.append(f"{result.timing_wrong} breaks were opened or closed on another night than labelled:")
+        notes += list(result.timing)
+    return Group(table, *(Text(note) for note in notes))

@@ -1,0 +1,266 @@
+"""Every label points at the physical lines that prove it, and at the first night that can know it."""
+
+from datetime import date, timedelta
+
+import pytest
+from tests.unit.simulate.conftest import START, Simulated
+from tests.unit.simulate.test_files import ZM, luhn_valid, minor, signed, zm_records
+
+from posrecon.banking_calendar import add_banking_days
+from posrecon.simulate.truth import BREAK_TYPES
+
+
+def business_date(line: dict[str, str]) -> date:
+    return date.fromisoformat(line["txn_time"][:10])
+
+
+def clearing_date(label: dict[str, str]) -> date:
+    name = label["settlement_file"]
+    return date(2000 + int(name[3:5]), int(name[5:7]), int(name[7:9]))
+
+
+def gross(record: bytes) -> int:
+    return int(record[ZM["gross"]]) * (-1 if record[ZM["code"]] == b"S30" else 1)
+
+
+def transport_time(line: dict[str, str]) -> str:
+    return "".join(digit for digit in line["txn_time"][5:] if digit.isdigit())
+
+
+@pytest.mark.parametrize("name", ["pair", *BREAK_TYPES])
+def test_every_label__is_there_in_a_small_simulation(name: str, simulated: Simulated) -> None:
+    known = [
+        row for row in simulated.truth(name) if row["detected_on"] <= str(simulated.summary.last_run_date)
+    ]
+    assert known
+    count = simulated.summary.pairs if name == "pair" else simulated.summary.labels[name]
+    assert len(simulated.truth(name)) == count
+
+
+def test_pairs__are_one_transaction_on_both_lines(simulated: Simulated) -> None:
+    mismatched = {
+        (row["terminal_file"], row["terminal_line"]): int(row["delta_minor"])
+        for row in simulated.truth("amount_mismatch")
+    }
+    mer_ids = {
+        row["merchant_id"]: row["unionpay_mer_id"] for row in simulated.rows("reference/merchants.csv")
+    }
+    assert all(mismatched.values())
+    for label in simulated.truth("pair"):
+        line, record = simulated.log_line(label), simulated.zm_line(label)
+        assert record[ZM["stan"]].decode() == line["stan"]
+        assert record[ZM["time"]].decode() == transport_time(line)
+        assert record[ZM["terminal_id"]].decode() == line["terminal_id"]
+        assert (
+            record[ZM["mer_id"]].decode()
+            == mer_ids[line["merchant_id"]]
+            == label["settlement_file"].split("_")[1]
+        )
+        assert record[ZM["rrn"]].decode().strip() in ("", line["rrn"]) or line["response_code"] == ""
+        assert record[ZM["card"]].decode().strip()[-4:] == line["card_no"][-4:]
+        expected = minor(line["amount"]) * (-1 if line["txn_type"] == "refund" else 1)
+        delta = mismatched.get((label["terminal_file"], label["terminal_line"]), 0)
+        assert gross(record) == expected + delta
+        assert label["merchant_id"] == line["merchant_id"]
+        night = max(business_date(line), clearing_date(label)) + timedelta(days=1)
+        assert label["detected_on"] == str(night)
+
+
+def test_pairs__use_every_line_once_and_leave_only_labelled_lines_over(simulated: Simulated) -> None:
+    pairs = simulated.truth("pair")
+    settled = {(row["settlement_file"], row["settlement_line"]) for row in pairs}
+    logged = {(row["terminal_file"], row["terminal_line"]) for row in pairs}
+    assert len(settled) == len(logged) == len(pairs)
+    over = {
+        (row["settlement_file"], row["settlement_line"])
+        for name in ("missing_in_terminal_log", "duplicate_in_settlement")
+        for row in simulated.truth(name)
+    }
+    assert not over & settled
+    assert len(over) + len(settled) == len(zm_records(simulated))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["amount_mismatch", "fee_mismatch", "late_settlement", "declined_but_settled", "reversed_but_settled"],
+)
+def test_breaks_of_pairs__are_known_with_their_pair(name: str, simulated: Simulated) -> None:
+    pairs = {
+        (row["terminal_file"], row["terminal_line"]): (
+            row["settlement_file"],
+            row["settlement_line"],
+            row["detected_on"],
+        )
+        for row in simulated.truth("pair")
+    }
+    for row in simulated.truth(name):
+        assert pairs[row["terminal_file"], row["terminal_line"]] == (
+            row["settlement_file"],
+            row["settlement_line"],
+            row["detected_on"],
+        )
+
+
+def test_a_transaction__has_one_fault_at_most_but_for_late_ones(simulated: Simulated) -> None:
+    seen: dict[tuple[str, str], list[str]] = {}
+    for name in BREAK_TYPES:
+        for row in simulated.truth(name):
+            if row["terminal_file"] and name != "duplicate_in_terminal_log":
+                seen.setdefault((row["terminal_file"], row["terminal_line"]), []).append(name)
+    several = [names for names in seen.values() if len(names) > 1]
+    assert several
+    assert all(names == ["missing_in_settlement", "late_settlement"] for names in several)
+
+
+def test_declined_but_settled__was_not_approved(simulated: Simulated) -> None:
+    assert all(
+        simulated.log_line(row)["response_code"] != "00" for row in simulated.truth("declined_but_settled")
+    )
+
+
+def test_reversed_but_settled__was_approved_and_undone(simulated: Simulated) -> None:
+    for row in simulated.truth("reversed_but_settled"):
+        line = simulated.log_line(row)
+        assert line["response_code"] == "00"
+        name = row["terminal_file"]
+        followers = [
+            follower["txn_type"]
+            for follower in simulated.rows(f"terminal_log/{name}")
+            if follower["orig_stan"] == line["stan"] and follower["terminal_id"] == line["terminal_id"]
+        ]
+        assert followers in (["void"], ["reversal"])
+
+
+def test_no_line__settles_a_decline_or_an_undone_sale_without_a_label(simulated: Simulated) -> None:
+    labelled = {
+        (row["terminal_file"], row["terminal_line"])
+        for name in ("declined_but_settled", "reversed_but_settled")
+        for row in simulated.truth(name)
+    }
+    lines = {
+        path.name: simulated.rows(f"terminal_log/{path.name}")
+        for path in (simulated.out / "terminal_log").glob("terminal_log*")
+    }
+    undone = {
+        (row["terminal_id"], row["batch_no"], row["orig_stan"])
+        for rows in lines.values()
+        for row in rows
+        if row["txn_type"] in ("void", "reversal")
+    }
+    for label in simulated.truth("pair"):
+        if (label["terminal_file"], label["terminal_line"]) not in labelled:
+            row = lines[label["terminal_file"]][int(label["terminal_line"]) - 2]
+            assert row["response_code"] == "00"
+            assert (row["terminal_id"], row["batch_no"], row["stan"]) not in undone
+            assert row["txn_type"] in ("sale", "refund", "preauth_completion")
+
+
+def test_missing_in_settlement__opens_the_day_after_it_was_due_and_closes_when_late(
+    simulated: Simulated,
+) -> None:
+    late = {(row["terminal_file"], row["terminal_line"]): row for row in simulated.truth("late_settlement")}
+    missing = simulated.truth("missing_in_settlement")
+    for row in missing:
+        due = add_banking_days(business_date(simulated.log_line(row)), 1)
+        assert row["detected_on"] == str(due + timedelta(days=1))
+        arrived = late.pop((row["terminal_file"], row["terminal_line"]), None)
+        assert row["closed_on"] == (arrived["detected_on"] if arrived else "")
+        if arrived:
+            assert clearing_date(arrived) > due
+    assert late == {}
+
+
+def test_expected_money__that_never_came_is_labelled_or_not_yet_due(simulated: Simulated) -> None:
+    paired = {(row["terminal_file"], row["terminal_line"]) for row in simulated.truth("pair")}
+    labelled = {
+        (row["terminal_file"], row["terminal_line"])
+        for name in ("missing_in_settlement", "duplicate_in_terminal_log")
+        for row in simulated.truth(name)
+    }
+    lines = {
+        path.name: simulated.rows(f"terminal_log/{path.name}")
+        for path in (simulated.out / "terminal_log").glob("terminal_log*")
+    }
+    undone = {
+        (row["terminal_id"], row["batch_no"], row["orig_stan"])
+        for rows in lines.values()
+        for row in rows
+        if row["txn_type"] in ("void", "reversal")
+    }
+    last_day = str(START + timedelta(days=simulated.summary.nights - 1))
+    pending = 0
+    for name, rows in lines.items():
+        for number, row in enumerate(rows, start=2):
+            key = (row["terminal_id"], row["batch_no"], row["stan"])
+            expects = (
+                row["txn_type"] in ("sale", "refund", "preauth_completion") and row["response_code"] == "00"
+            )
+            if expects and key not in undone and (name, str(number)) not in paired | labelled:
+                pending += 1
+                assert row["txn_time"] >= f"{last_day}T23:00:00"
+    assert pending > 0
+
+
+def test_missing_in_terminal_log__is_in_no_log(simulated: Simulated) -> None:
+    keys = {
+        (row["terminal_id"], row["stan"], transport_time(row))
+        for path in (simulated.out / "terminal_log").glob("terminal_log_*")
+        for row in simulated.rows(f"terminal_log/{path.name}")
+    }
+    for row in simulated.truth("missing_in_terminal_log"):
+        record = simulated.zm_line(row)
+        key = tuple(record[ZM[field]].decode() for field in ("terminal_id", "stan", "time"))
+        assert key not in keys
+        assert row["detected_on"] == str(clearing_date(row) + timedelta(days=1))
+
+
+def test_duplicates__are_later_copies_byte_for_byte(simulated: Simulated) -> None:
+    places: dict[bytes, list[tuple[str, int]]] = {}
+    for path in sorted((simulated.out / "unionpay").iterdir()):
+        for number, record in enumerate(path.read_bytes().split(b"\r\n")[:-1], start=1):
+            places.setdefault(record, []).append((path.name, number))
+    notes = set()
+    for row in simulated.truth("duplicate_in_settlement"):
+        first, second = places[simulated.zm_line(row)]
+        assert second == (row["settlement_file"], int(row["settlement_line"]))
+        assert first < second
+        notes.add(first[0] == second[0])
+    assert notes == {True, False}
+
+    logged: dict[str, list[tuple[str, int]]] = {}
+    for path in sorted((simulated.out / "terminal_log").glob("terminal_log_*")):
+        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+            logged.setdefault(line, []).append((path.name, number))
+    notes = set()
+    for row in simulated.truth("duplicate_in_terminal_log"):
+        text = (simulated.out / "terminal_log" / row["terminal_file"]).read_text(encoding="utf-8").split("\n")
+        first, second = logged[text[int(row["terminal_line"]) - 1]]
+        assert second == (row["terminal_file"], int(row["terminal_line"]))
+        assert first < second
+        notes.add(first[0] == second[0])
+    assert notes == {True, False}
+
+
+def test_payouts__are_judged_the_night_after_their_due_date(simulated: Simulated) -> None:
+    for name, sign in (("payout_not_received", -1), ("payout_short", -1), ("payout_over", 1)):
+        for row in simulated.truth(name):
+            acquirer, merchant_id, settled = row["payout_id"].split(":")
+            due = add_banking_days(date.fromisoformat(settled), 1)
+            assert (acquirer, merchant_id) == ("unionpay", row["merchant_id"])
+            assert row["detected_on"] == str(due + timedelta(days=1))
+            assert int(row["delta_minor"]) * sign > 0
+            if row["closed_on"]:
+                assert row["closed_on"] == str(add_banking_days(due, 1) + timedelta(days=1))
+
+
+def test_truth__names_no_whole_card_number(simulated: Simulated) -> None:
+    cells = {cell for row in simulated.rows("truth.csv") for cell in row.values() if cell.isdigit()}
+    assert not any(len(cell) >= 13 and luhn_valid(cell) for cell in cells)
+
+
+def test_settled_amounts__of_mismatches_keep_fee_and_net_consistent(simulated: Simulated) -> None:
+    fee_labels = {(row["settlement_file"], row["settlement_line"]) for row in simulated.truth("fee_mismatch")}
+    for row in simulated.truth("amount_mismatch"):
+        record = simulated.zm_line(row)
+        assert (row["settlement_file"], row["settlement_line"]) not in fee_labels
+        assert signed(record, ZM["net"]) == gross(record) + signed(record, ZM["fee"])
