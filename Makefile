@@ -14,6 +14,8 @@ WORKERS ?= 2
 FIND_PYTHON = for p in $(PYTHON) python3.12 python3.11 python3.13 python3 python; do \
 	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo "$$p" && break; done || true
 
+# dbt renders the SQL for sqlfluff; it needs a connection, not a warehouse.
+SQLFLUFF := POSRECON_WAREHOUSE=:memory: DBT_SEND_ANONYMOUS_USAGE_STATS=false $(BIN)/sqlfluff
 # What is ours to check: generated and installed files are not.
 PY := include dags tests docs
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-strip-extras \
@@ -51,12 +53,12 @@ test-slow: $(READY) ## Run the slow tests: kill -9, replay, a real scheduler, a 
 lint: $(READY) ## Check Python and SQL
 	$(BIN)/ruff check $(PY)
 	$(BIN)/ruff format --check $(PY)
-	$(BIN)/sqlfluff lint --processes $(WORKERS) dbt_project
+	$(SQLFLUFF) lint --disable-progress-bar --processes $(WORKERS) dbt_project
 
 format: $(READY) ## Rewrite Python and SQL to the house style
 	$(BIN)/ruff check --fix $(PY)
 	$(BIN)/ruff format $(PY)
-	$(BIN)/sqlfluff fix --processes $(WORKERS) --quiet dbt_project
+	$(SQLFLUFF) fix --disable-progress-bar --quiet dbt_project
 
 typecheck: $(READY) ## mypy --strict on include/
 	$(BIN)/mypy
