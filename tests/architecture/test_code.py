@@ -12,6 +12,9 @@ CODE = python_files("include", "dags")
 MONEY = re.compile(r"(^|_)(minor|amount|gross|net|fee|delta)($|_)")
 MONEY_CALLS = {"float", "round"}
 
+# The outermost edges, where a person reads a sentence instead of a traceback.
+MAY_CATCH_EVERYTHING = {"include/posrecon/cli.py"}
+
 # Where the wall clock may be read: it says when something ran, it decides nothing.
 CLOCK = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time"}
 MAY_READ_THE_CLOCK: dict[str, str] = {
@@ -73,6 +76,8 @@ def test_code__waits_for_conditions_not_for_seconds() -> None:
 def test_code__catches_everything_only_to_raise_again() -> None:
     faults = []
     for path in CODE:
+        if str(path.relative_to(INCLUDE.parent)) in MAY_CATCH_EVERYTHING:
+            continue
         for node in ast.walk(tree(path)):
             if not isinstance(node, ast.ExceptHandler):
                 continue
