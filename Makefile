@@ -48,7 +48,7 @@ test: $(READY) ## Run every test but the slow ones
 	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
 test-slow: $(READY) ## Run the slow tests: kill -9, replay, a real scheduler, a browser
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m slow --durations 10
 
 lint: $(READY) ## Check Python and SQL
 	$(BIN)/ruff check $(PY)
