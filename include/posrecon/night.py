@@ -30,6 +30,7 @@ from posrecon.warehouse.manifests import (
 
 if TYPE_CHECKING:
     from posrecon.landing import Outcome
+    from posrecon.transform.run import DbtSession
     from posrecon.validation.run import Validation
 
 
@@ -77,6 +78,7 @@ class Night:
         from_archive: True in a replay: nothing is received, the archive alone is read.
         swap: False in a replay until its last night.
         tell: Called with (done, total) by long steps.
+        dbt: The dbt process of the night.
     """
 
     settings: Settings
@@ -84,6 +86,7 @@ class Night:
     from_archive: bool = False
     swap: bool = True
     tell: Tell = _silent
+    dbt: "DbtSession | None" = None
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,9 @@ def expose(settings: Settings, run_date: date) -> None:
 def transform(settings: Settings, run_date: date, layer: str) -> None:
     """Run one dbt layer with its data tests."""
     with night_lock(settings):
-        _transform(settings, run_date, layer)
+        from posrecon.transform.run import run_layer
+
+        run_layer(settings, run_date, layer)
 
 
 def validate(settings: Settings, run_date: date) -> "Validation":
@@ -191,12 +196,12 @@ def publish(settings: Settings, run_date: date) -> Manifest:
         return _publish(settings, run_date)
 
 
-def _receive(settings: Settings, run_date: date) -> list[str]:
+def _receive(settings: Settings, run_date: date, *, from_archive: bool = False) -> list[str]:
     from posrecon.landing import receive
 
     # Even a night without files leaves its folder, so that a replay knows that it was held.
     (settings.archive / "receipts" / f"run_date={run_date}").mkdir(parents=True, exist_ok=True)
-    return receive(settings, run_date)
+    return receive(settings, run_date, from_archive=from_archive)
 
 
 def _register(settings: Settings, run_date: date) -> None:
@@ -209,12 +214,6 @@ def _expose(settings: Settings, run_date: date) -> None:
     from posrecon.warehouse.expose import expose
 
     expose(settings, run_date)
-
-
-def _transform(settings: Settings, run_date: date, layer: str, tell: Tell = _silent) -> None:
-    from posrecon.transform.run import run_layer
-
-    run_layer(settings, run_date, layer, on_progress=tell)
 
 
 def _validate(settings: Settings, run_date: date) -> "Validation":
@@ -230,8 +229,7 @@ def _publish(settings: Settings, run_date: date, *, swap: bool = True, tell: Tel
 
 
 def _step_receive(night: Night) -> None:
-    if not night.from_archive:
-        _receive(night.settings, night.run_date)
+    _receive(night.settings, night.run_date, from_archive=night.from_archive)
 
 
 def _step_parse(night: Night) -> None:
@@ -240,7 +238,12 @@ def _step_parse(night: Night) -> None:
 
 
 def _step_layer(layer: str) -> Callable[[Night], None]:
-    return lambda night: _transform(night.settings, night.run_date, layer, night.tell)
+    def run(night: Night) -> None:
+        if night.dbt is None:
+            raise ValueError("the night has no dbt session")
+        night.dbt.run_layer(layer, night.tell)
+
+    return run
 
 
 def _step_validate(night: Night) -> None:
@@ -359,15 +362,25 @@ def summary_of(settings: Settings, run_date: date, seconds: dict[str, float] | N
 
 def _walk(night: Night, observer: Observer) -> dict[str, float]:
     """Run every step in order; returns the seconds of each."""
+    from posrecon.transform.run import DbtSession
+
     seconds: dict[str, float] = {}
-    for step in STEPS:
-        observer.started(night.run_date, step)
-        night.tell = lambda done, total, step=step: observer.progress(step, done, total)  # type: ignore[misc]
-        started = time.perf_counter()
-        step.run(night)
-        seconds[step.name] = time.perf_counter() - started
-        observer.finished(step, seconds[step.name])
+    # dbt loads and parses its project while the files are parsed.
+    with DbtSession(night.settings, night.run_date) as night.dbt:
+        for step in STEPS:
+            if step.name == "validate":
+                night.dbt.close()  # gives back its memory
+            observer.started(night.run_date, step)
+            night.tell = _teller(observer, step)
+            started = time.perf_counter()
+            step.run(night)
+            seconds[step.name] = time.perf_counter() - started
+            observer.finished(step, seconds[step.name])
     return seconds
+
+
+def _teller(observer: Observer, step: Step) -> Tell:
+    return lambda done, total: observer.progress(step, done, total)
 
 
 def _replay_marker(settings: Settings) -> Path:

@@ -1,64 +1,79 @@
-"""The child process that runs one dbt command and reports it as JSON lines on its standard output.
+"""The child process that runs dbt and reports it as JSON lines on its standard output.
 
-dbt keeps state for the life of a process (adapters, flags, the open DuckDB file), so each layer gets a
-process of its own: when it ends, the lock on the warehouse and all memory are free for certain. The child
-also ends when its parent
-does: its standard input is a pipe that the parent never writes to, and its end means that the parent is
-gone.
+It parses the project once, then runs one command per line of its standard input: a JSON list of arguments.
+dbt keeps state for the life of a process, so the child lives as long as one night, or one task, and no
+longer. It also ends when its parent does: the end of its standard input means that the parent is gone.
 """
 
 import json
 import os
+import queue
 import sys
 import threading
 from typing import Any
 
 
 def main() -> int:
-    """Run `dbt` with the arguments of the command line; 0 when every node succeeded."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    # Everything that libraries print goes to standard error, so that each line of the report is JSON.
+    """Serve dbt commands until standard input ends.
+
+    The command line holds the arguments that every command shares; they follow the command's own.
+    """
+    commands: queue.Queue[list[str]] = queue.Queue()
+    threading.Thread(target=_listen, args=(commands,), daemon=True).start()
+    # Whatever libraries print goes to standard error, so that each line of the report is JSON.
     report = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
     def tell(**content: Any) -> None:
         report.write(json.dumps(content, ensure_ascii=False) + "\n")
 
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
+    from dbt.contracts.graph.manifest import Manifest
 
     def on_event(event: Any) -> None:
         if event.info.name == "ConcurrencyLine":
             tell(event="start", nodes=event.data.node_count)
         elif event.info.name == "NodeFinished":
-            node = event.data.node_info
-            tell(event="node", node=node.unique_id, status=node.node_status)
+            tell(event="node", node=event.data.node_info.unique_id, status=event.data.node_info.node_status)
 
-    outcome = dbtRunner(callbacks=[on_event]).invoke(sys.argv[1:])
-    failures = [
+    shared = sys.argv[1:]
+    parsed = dbtRunner().invoke(["parse", *shared])
+    if not parsed.success or not isinstance(parsed.result, Manifest):
+        tell(event="end", success=False, exception=str(parsed.exception or "dbt parse failed"), failures=[])
+        return 1
+    while True:
+        outcome = dbtRunner(manifest=parsed.result, callbacks=[on_event]).invoke([*commands.get(), *shared])
+        # The adapter would keep the file open, and locked, until the next command.
+        DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
+        tell(
+            event="end",
+            success=bool(outcome.success),
+            exception=str(outcome.exception) if outcome.exception else "",
+            failures=_failures(outcome.result),
+        )
+
+
+def _failures(result: Any) -> list[dict[str, str]]:
+    return [
         {
-            "name": result.node.name,
-            "kind": str(result.node.resource_type),
-            "path": result.node.original_file_path,
-            "status": str(result.status),
-            "message": result.message or "",
-            "sql": getattr(result.node, "compiled_code", None) or "",
+            "name": each.node.name,
+            "kind": str(each.node.resource_type),
+            "path": each.node.original_file_path,
+            "status": str(each.status),
+            "message": each.message or "",
+            "sql": getattr(each.node, "compiled_code", None) or "",
         }
-        for result in getattr(outcome.result, "results", None) or []
-        if str(result.status) in ("error", "fail", "runtime error")
+        for each in getattr(result, "results", None) or []
+        if str(each.status) in ("error", "fail", "runtime error")
     ]
-    tell(
-        event="end",
-        success=bool(outcome.success),
-        exception=str(outcome.exception) if outcome.exception else "",
-        failures=failures,
-    )
-    report.flush()
-    return 0 if outcome.success else 1
 
 
-def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
-    os._exit(1)
+def _listen(commands: "queue.Queue[list[str]]") -> None:
+    for line in sys.stdin.buffer:
+        commands.put(json.loads(line))
+    # Also in the middle of a query: without its parent, nothing that this process does is wanted any more.
+    os._exit(0)
 
 
 if __name__ == "__main__":

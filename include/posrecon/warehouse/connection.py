@@ -32,6 +32,8 @@ def connect(
             "threads": settings.threads,
             "memory_limit": settings.memory_limit,
             "temp_directory": str(settings.tmp / "duckdb"),
+            # All that is needed is built in; a night never fetches code from the network.
+            "autoinstall_known_extensions": False,
         },
     )
     try:
