@@ -19,11 +19,12 @@ from posrecon.airflow_adapter import (
     ZONE,
     date_param,
     forget_models,
-    log,
     log_models,
+    log_outcome,
     night_step,
     notify_failure,
     notify_success,
+    noting,
     other_runs,
     record_events,
 )
@@ -60,8 +61,10 @@ def parse(file_ids: list[str], **context: Any) -> None:
         files = received_files(settings, run_date)
         # The label is rendered from Airflow's own context; `context` here is a copy of it.
         cast("dict[str, Any]", get_current_context())["files_label"] = share_label(files, file_ids)
+        name_of = {file.file_id: file.name for file in files}
         for file_id in file_ids:
-            log.info("%s", night.parse_file(settings, run_date, file_id))
+            with noting(f"file {name_of.get(file_id, file_id)}"):
+                log_outcome(night.parse_file(settings, run_date, file_id))
 
 
 # none_failed: a night without any file has nothing to parse, and must still say which files are missing.
@@ -133,7 +136,7 @@ with DAG(
     dag_id=NIGHTLY_DAG_ID,
     description="Terminal logs × acquirer settlement × bank payouts → breaks, candidates, tables, Data Docs",
     # A trigger timetable: the logical date is 22:30 of the run date, when the night runs.
-    # No start date and nothing at once: the first scheduled night is the next 22:30 after unpausing. Without the
+    # No start date, nothing at once: the first scheduled night is the next 22:30 after unpausing. Without the
     # zero, Airflow would also run a 22:30 that is up to a tenth of a day past.
     schedule=CronTriggerTimetable(NIGHTLY_CRON, timezone=ZONE, run_immediately=timedelta(0)),
     catchup=False,

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -26,6 +26,9 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundExceptio
 from posrecon import orchestration
 from posrecon.errors import PosreconError, UsageError
 from posrecon.settings import Settings
+
+if TYPE_CHECKING:
+    from posrecon.landing import Outcome
 
 log = logging.getLogger("posrecon.night")
 
@@ -114,6 +117,8 @@ def night_step(context: Mapping[str, Any]) -> Iterator[tuple[Settings, date]]:
     Raises:
         AirflowFailException: The night cannot go on; trying again would not help.
     """
+    # Great Expectations tells of its own start in hundreds of lines; the task's log is for the night.
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
     with readable_failure(context):
         run_date = run_date_in(context)
         log.info("Night of %s: %s", run_date.isoformat(), _task_name(context))
@@ -174,6 +179,29 @@ def log_models(settings: Settings) -> list[dict[str, Any]]:
         for run in runs
         if run.kind != "test"
     ]
+
+
+def log_outcome(outcome: "Outcome") -> None:
+    """Write to the task's log what became of one file."""
+    log.info(
+        "%s: %s; %d records, %d loaded, %d in quarantine%s",
+        outcome.file_name,
+        outcome.state,
+        outcome.records,
+        outcome.loaded,
+        outcome.quarantined,
+        f"; {outcome.reason}" if outcome.reason else "",
+    )
+
+
+@contextmanager
+def noting(where: str) -> Iterator[None]:
+    """Add where it happened to whatever is raised inside; the failure text shows it."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(where)
+        raise
 
 
 # ---------------------------------------------------------------- notifications

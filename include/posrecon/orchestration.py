@@ -152,7 +152,10 @@ def describe_failure(error: BaseException, *, task: str, run_date: date | None) 
         what, next_step = error.what, error.next_step
     else:
         what, next_step = f"{type(error).__name__}: {error}", ""
+    where = "; ".join(getattr(error, "__notes__", ()))
     lines = [f"Night of {night}: task {task} failed; nothing of this night is published.", f"What: {what}"]
+    if where:
+        lines.append(f"Where: {where}")
     if isinstance(error, LayoutError):
         shown = error.bad_lines[:BAD_LINES_SHOWN_MAX]
         lines += [f"  line {bad.line_no}: {bad.reason}" for bad in shown]

@@ -9,6 +9,7 @@ import threading
 from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 FIRST = date(2026, 3, 2)
@@ -47,14 +48,15 @@ def replace_the_work(journal: list[list[str]]) -> None:
             write_json(folder / f"{number:08d}.json", receipt)
         return [f"id-{name}" for name in names]
 
-    def note(name: str) -> Any:
-        def step(settings: Settings, run_date: date, *arguments: str) -> None:
+    def note(name: str, result: Any = None) -> Any:
+        def step(settings: Settings, run_date: date, *arguments: str) -> Any:
             journal.append([str(run_date), " ".join([name, *arguments])])
             if run_date == FIRST + timedelta(days=2) and arguments == ("intermediate",):
                 raise NightError(
                     "int_recon__pairs: expected 0 lost lines, got 2 (INN26030188ZM_1: line 3).",
                     next_step="Look at the rows.",
                 )
+            return result
 
         return step
 
@@ -71,7 +73,9 @@ def replace_the_work(journal: list[list[str]]) -> None:
         write_manifest(settings, Manifest(run_date, None, {}, {}, figures))
 
     night.receive, night.publish = receive, publish  # type: ignore[assignment]
-    for name in ("parse_file", "register", "expose", "transform", "validate"):
+    outcome = SimpleNamespace(file_name="x", state="loaded", records=1, loaded=1, quarantined=0, reason=None)
+    night.parse_file = note("parse_file", outcome)
+    for name in ("register", "expose", "transform", "validate"):
         setattr(night, name, note(name))
 
 

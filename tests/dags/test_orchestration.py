@@ -107,9 +107,11 @@ def test_describe_failure__many_bad_lines__shows_the_first_and_points_to_all() -
     assert text[-2:] == ["  … 10 more; the quarantine lists every line.", "Next step: Ask."]
 
 
-def test_describe_failure__unforeseen_error__names_its_type_and_what_to_do() -> None:
-    text = describe_failure(OSError("disk full"), task="publish", run_date=None)
-    assert "What: OSError: disk full" in text
+def test_describe_failure__unforeseen_error__names_its_type_where_and_what_to_do() -> None:
+    error = OSError("disk full")
+    error.add_note("file a.csv")
+    text = describe_failure(error, task="publish", run_date=None)
+    assert "What: OSError: disk full\nWhere: file a.csv\n" in text
     assert "clear this task" in text
 
 
