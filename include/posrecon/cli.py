@@ -14,7 +14,9 @@ import typer
 from posrecon.errors import LayoutError, PosreconError, UsageError
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress, TaskID
+    from rich.table import Table
 
     from posrecon.night import NightSummary, Step
     from posrecon.settings import Settings
@@ -207,9 +209,7 @@ def score(
     if as_json:
         _print_json(to_dict(result))
     else:
-        from rich.console import Console
-
-        Console(highlight=False).print(render(result))
+        _console().print(render(result))
     if strict and not result.perfect:
         raise typer.Exit(1)
 
@@ -223,7 +223,17 @@ def status(as_json: JsonOption = False, as_csv: CsvOption = False) -> None:
     from posrecon.reporting.lookup import nights
 
     rows = nights(_settings())
-    _show_rows(rows, as_json=as_json, as_csv=as_csv, title="Nights", empty="No night has been run yet.")
+    _show_rows(
+        rows,
+        as_json=as_json,
+        as_csv=as_csv,
+        title="Nights",
+        empty="No night has been run yet.",
+        shown=(
+            "run_date", "state", "files", "events", "matched", "pending", "unmatched", "breaks_open",
+            "candidates", "explained_pct",
+        ),
+    )  # fmt: skip
 
 
 @app.command()
@@ -326,15 +336,12 @@ def _settings() -> "Settings":
 
 
 def _show_summary(summary: "NightSummary") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from posrecon.money import format_minor
     from posrecon.reporting.night_report import problem_text
 
-    console = Console(highlight=False)
+    console = _console()
     figures = summary.figures
-    items = Table(title=f"Night of {summary.run_date}", title_justify="left", show_header=False)
+    items = _table(f"Night of {summary.run_date}", show_header=False)
     items.add_column()
     items.add_column(justify="right")
     for state, count in figures["files"].items():
@@ -347,7 +354,7 @@ def _show_summary(summary: "NightSummary") -> None:
     items.add_row("explained %", figures["explained"]["pct"])
     console.print(items)
     if figures["breaks"]:
-        table = Table(title="Breaks", title_justify="left")
+        table = _table("Breaks")
         table.add_column("type")
         for name in ("opened tonight", "closed tonight", "open", "open amount"):
             table.add_column(name, justify="right")
@@ -394,14 +401,12 @@ def _show_rows(
     if not rows:
         print(empty)
         return
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     from posrecon.money import format_minor
 
     names = [name for name in (shown or rows[0]) if name in rows[0]]
-    table = Table(title=title, title_justify="left")
+    table = _table(title)
     for name in names:
         number = name.endswith("_minor") or isinstance(rows[0][name], int)
         label = name.removesuffix("_minor").replace("_", " ")
@@ -415,7 +420,7 @@ def _show_rows(
             else:
                 cells.append(Text("" if value is None else str(value)))
         table.add_row(*cells)
-    Console(highlight=False).print(table)
+    _console().print(table)
     if total is not None and total > len(rows):
         print(f"{len(rows):,} of {total:,} rows; --limit 0 shows all.")
 
@@ -425,6 +430,20 @@ def _csv_cell(value: Any) -> Any:
     if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
         return "'" + value
     return value
+
+
+def _console() -> "Console":
+    """The console of tables; where there is no screen, lines are as long as they need to be."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 240)
+
+
+def _table(title: str, *, show_header: bool = True) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    return Table(title=title, title_justify="left", show_header=show_header, box=box.SIMPLE_HEAD)
 
 
 def _print_json(content: Any) -> None:
