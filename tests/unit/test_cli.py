@@ -1,0 +1,208 @@
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from posrecon import cli, night
+from posrecon.errors import BadLine, LayoutError, NightError, UsageError
+from posrecon.settings import Settings
+from posrecon.warehouse.publish import publish
+from tests.unit.warehouse.small_night import NIGHT_1, built, small_settings
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A home with one published night of hand-made marts."""
+    settings = small_settings(tmp_path)
+    with built(settings, NIGHT_1) as warehouse:
+        warehouse.execute(
+            "create or replace table marts.fct_breaks as select * from (values "
+            "('b1', 'i1', 'amount_mismatch', 'open', 250), ('b2', 'i2', 'fee_mismatch', 'closed', 3), "
+            "('b3', 'i3', 'amount_mismatch', 'open', -900)) t(break_id, item_id, break_type, status, "
+            f"amount_at_risk_minor), (select date '{NIGHT_1}' as opened_on, null::date as closed_on, "
+            f"'CNY' as currency, '=cmd()' as merchant_id, date '{NIGHT_1}' as run_date)"
+        )
+    publish(settings, NIGHT_1)
+    monkeypatch.setenv("POSRECON_HOME", str(settings.home))
+    monkeypatch.setenv("POSRECON_PROJECT_DIR", str(settings.project_dir))
+    return settings
+
+
+@pytest.fixture
+def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("POSRECON_HOME", str(tmp_path / "empty"))
+    return tmp_path / "empty"
+
+
+def test_start__no_command_loads_dbt_gx_airflow_or_duckdb_before_it_is_needed() -> None:
+    heavy = ("dbt", "great_expectations", "airflow", "pandas", "duckdb", "pyarrow", "numpy", "sqlalchemy")
+    code = (
+        "import sys; from posrecon import cli; cli.run(['night', '--help'])\n"
+        f"print('LOADED', sorted(set({heavy!r}) & set(sys.modules)))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines()[-1] == "LOADED []"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["night"],
+        ["night", "--date", "12.11.2026"],
+        ["replay", "--from", "2026-11-13", "--to", "2026-11-12"],
+        ["breaks", "--status", "old"],
+        ["status", "--json", "--csv"],
+        ["no-such-command"],
+        ["simulate"],
+    ],
+)
+def test_wrong_usage__is_exit_code_2(arguments: list[str], home: Settings) -> None:
+    assert cli.run(arguments) == 2
+
+
+def test_nothing_published_yet__says_where_and_what_to_run(
+    empty_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["breaks"]) == 2
+
+    said = capsys.readouterr().err
+    assert f"Error: {empty_home}/published/posrecon.duckdb: nothing is published yet." in said
+    assert "Next step: Run a night first: posrecon night --date YYYY-MM-DD" in said
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (NightError("dbt layer marts failed.", next_step="Look."), 1),
+        (UsageError("A later night is published.", next_step="Look."), 2),
+        (RuntimeError("disk on fire\nsecond line"), 1),
+    ],
+)
+def test_failed_night__one_clear_error_without_traceback(
+    error: Exception,
+    code: int,
+    empty_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(night, "run_night", fail)
+
+    assert cli.run(["night", "--date", "2026-11-12"]) == code
+
+    said = capsys.readouterr().err
+    assert str(error).split(".")[0].splitlines()[0] in said
+    assert "Next step: " in said
+    assert "Traceback" not in said
+
+
+def test_debug__lets_the_error_through(empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise NightError("stopped")
+
+    monkeypatch.setattr(night, "run_night", fail)
+
+    with pytest.raises(NightError, match="stopped"):
+        cli.run(["night", "--date", "2026-11-12"], debug=True)
+
+
+def test_layout_error__shows_the_first_bad_lines_and_counts_the_rest(
+    empty_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise LayoutError("f.csv: refused.", bad_lines=tuple(BadLine(n, "short") for n in range(1, 31)))
+
+    monkeypatch.setattr(night, "run_night", fail)
+
+    assert cli.run(["night", "--date", "2026-11-12"]) == 1
+
+    said = capsys.readouterr().err
+    assert said.count(": short") == 20
+    assert "… and 10 more" in said
+
+
+def test_wrong_setting__names_the_variable_and_not_its_value(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("POSRECON_THREADS", "many-secret")
+
+    assert cli.run(["status"]) == 2
+
+    said = capsys.readouterr().err
+    assert "POSRECON_THREADS" in said
+    assert "many-secret" not in said
+
+
+def test_night__files_missing__is_exit_code_3_and_json_on_standard_output_alone(
+    home: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        night, "run_night", lambda settings, run_date, observer: night.summary_of(settings, run_date)
+    )
+
+    assert cli.run(["night", "--date", "2026-11-12", "--json"]) == 3
+
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["run_date"] == "2026-11-12"
+    assert shown["files"] == {"loaded": 1, "missing": 1}
+    assert shown["exit_code"] == 3
+    assert len(shown["digest"]) == 64
+
+
+def test_status__lists_published_and_unfinished_nights(
+    home: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home.archive / "receipts" / "run_date=2026-11-13").mkdir(parents=True)
+
+    assert cli.run(["status", "--json"]) == 0
+
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["run_date"], row["state"]) for row in rows] == [
+        ("2026-11-12", "published"),
+        ("2026-11-13", "unfinished"),
+    ]
+    assert rows[0]["explained_pct"] == "99.00"
+
+
+def test_breaks__default__open_ones_with_the_most_money_first(
+    home: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["breaks", "--json"]) == 0
+
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["break_id"], row["amount_at_risk_minor"]) for row in rows] == [("b3", -900), ("b1", 250)]
+
+
+def test_breaks__filters_and_limit__say_how_many_are_hidden(
+    home: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["breaks", "--status", "all", "--limit", "1"]) == 0
+    assert "1 of 3 rows; --limit 0 shows all." in capsys.readouterr().out
+
+    assert cli.run(["breaks", "--status", "all", "--type", "fee_mismatch", "--json"]) == 0
+    assert [row["break_id"] for row in json.loads(capsys.readouterr().out)] == ["b2"]
+
+
+def test_csv__text_that_a_spreadsheet_would_run__is_made_harmless_and_numbers_stay_numbers(
+    home: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["breaks", "--csv"]) == 0
+
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert rows[0]["merchant_id"] == "'=cmd()"
+    assert rows[0]["amount_at_risk_minor"] == "-900"
+
+
+def test_files__state_filter__shows_the_reason(home: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["files", "--state", "missing", "--json"]) == 0
+
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["file_id"], row["reason"]) for row in rows] == [("f2", "not here")]
