@@ -6,7 +6,12 @@ with
 
 missing_files as (
 
-    select * from {{ ref('int_recon__missing_files') }}
+    -- Two files of one feed, merchant and day may be missing: the break is one all the same.
+    select distinct
+        feed,
+        logical_key,
+        business_date
+    from {{ ref('int_recon__missing_files') }}
 
 ),
 
@@ -54,7 +59,7 @@ select
     items.item_key as subject_key,
     abs(items.amount_minor) as amount_at_risk_minor,
     items.currency,
-    missing_files.source is not null as file_missing,
+    missing_files.feed is not null as file_missing,
     {{ json_detail([
         ('expected_minor', 'items.amount_minor'),
         ('due_date', 'items.due_date'),
@@ -77,7 +82,7 @@ select
     lines.line_key as subject_key,
     abs(lines.gross_minor) as amount_at_risk_minor,
     lines.currency,
-    missing_files.source is not null as file_missing,
+    missing_files.feed is not null as file_missing,
     {{ json_detail([
         ('settled_minor', 'lines.gross_minor'),
         ('settlement_date', 'lines.settlement_date'),

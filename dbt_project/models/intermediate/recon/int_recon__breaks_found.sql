@@ -2,6 +2,18 @@
 
 {% set families = ['existence', 'value', 'status', 'timing'] %}
 
+with
+
+missing_statements as (
+
+    select distinct
+        logical_key,
+        business_date
+    from {{ ref('int_recon__missing_files') }}
+    where feed = 'bank'
+
+)
+
 {% for family in families %}
 select
     break_type,
@@ -28,13 +40,12 @@ select
     funding.amount_at_risk_minor,
     funding.currency,
     -- Without the statement of the due date, nobody can say that the bank did not pay.
-    missing_files.source is not null as file_missing,
+    missing_statements.logical_key is not null as file_missing,
     funding.detail
 from {{ ref('int_recon__breaks_funding') }} as funding
 inner join {{ ref('int_recon__payout_states') }} as payouts
     on funding.payout_id = payouts.payout_id
-left join {{ ref('int_recon__missing_files') }} as missing_files
+left join missing_statements
     on
-        missing_files.feed = 'bank'
-        and payouts.settlement_account = missing_files.logical_key
-        and payouts.due_date = missing_files.business_date
+        payouts.settlement_account = missing_statements.logical_key
+        and payouts.due_date = missing_statements.business_date

@@ -16,14 +16,25 @@ payouts as (
 
 ),
 
+-- Every merchant that a text may name, also one that has no open payout: its money is not another's.
 accounts as (
 
-    select distinct
+    select
         acquirer,
         merchant_id,
         acquirer_merchant_id,
         settlement_account
     from payouts
+
+    union
+
+    select
+        'unionpay' as acquirer,
+        merchant_id,
+        unionpay_mer_id as acquirer_merchant_id,
+        settlement_account
+    from {{ ref('stg_reference__merchants') }}
+    where unionpay_mer_id is not null
 
 ),
 

@@ -54,6 +54,9 @@ originals as (
             is not distinct from events.batch_no
             and events.txn_local <= cancellations.txn_local
             and events.item_key is distinct from cancellations.item_key
+            -- A reversal is repeated until the host answers, often under the STAN of the original: the second one
+            -- means the original again, not the first reversal.
+            and events.txn_type is distinct from 'reversal'
 
 ),
 
