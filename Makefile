@@ -32,13 +32,13 @@ setup: $(READY) ## Make .venv from the locks, with posrecon installed in it
 $(LOCKED): requirements-dev.txt
 	@python="$$($(FIND_PYTHON))"; \
 	if [ -z "$$python" ]; then echo "posrecon needs Python 3.11, 3.12 or 3.13: make PYTHON=/path/to/python setup" >&2; exit 2; fi; \
-	[ -x $(BIN)/python ] || { echo "Making $(VENV) with $$python ($$("$$python" --version))"; "$$python" -m venv $(VENV); }
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "Making $(VENV) with $$python ($$("$$python" --version))"; "$$python" -m venv --clear $(VENV); }
 	@echo "Installing the locked requirements (a few minutes the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.txt
 	@touch $@
 
 $(READY): $(LOCKED) pyproject.toml
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
 nightly: $(READY) ## Run three simulated nights in Airflow and show what they found
