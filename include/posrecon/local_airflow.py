@@ -301,17 +301,14 @@ def _break_totals(night: Mapping[str, Any]) -> str:
 
 
 # ---------------------------------------------------------------- the whole of Airflow
-def up(settings: Settings, console: Console, *, port: int) -> int:
-    """Run scheduler, DAG processor and web interface on this home until interrupted."""
+def up(settings: Settings, console: Console, *, port: int) -> None:
+    """Become scheduler, DAG processor and web interface on this home; does not return."""
     airflow_home(settings).mkdir(parents=True, exist_ok=True)
     variables = os.environ | environment(settings, port=port)
     subprocess.run([sys.executable, "-m", "posrecon.local_airflow", "prepare"], env=variables, check=True)
-    console.print(
-        f"Airflow on http://127.0.0.1:{port} (this machine only); DAGs start paused. Ctrl-C ends it."
-    )
-    return subprocess.run(
-        [sys.executable, "-m", "airflow", "standalone"], env=variables, check=False
-    ).returncode
+    console.print(f"Airflow on http://127.0.0.1:{port} (this machine only); DAGs start paused. Ctrl-C ends it.")
+    # In place of this process, so that signals reach Airflow itself and it can end its parts.
+    os.execve(sys.executable, [sys.executable, "-m", "airflow", "standalone"], variables)  # noqa: S606
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -335,7 +332,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "nightly":
             nightly(settings, console)
         elif options.command == "up":
-            return up(settings, console, port=options.port)
+            up(settings, console, port=options.port)
         elif options.command == "env":
             for name, value in environment(settings, port=options.port).items():
                 console.out(f"export {name}={shlex.quote(value)}", highlight=False)
@@ -346,10 +343,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             return _child(settings, options.run_dates, options.events)
     except UsageError as error:
-        console.print(str(error), style="red", markup=False, highlight=False)
+        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         return 2
     except PosreconError as error:
-        console.print(str(error), style="red", markup=False, highlight=False)
+        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         return 130
