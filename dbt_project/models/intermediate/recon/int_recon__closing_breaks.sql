@@ -173,6 +173,7 @@ carried as (
                 then explanations.explanation
             when
                 known.break_type in ('payout_not_received', 'payout_short')
+                and payouts.state in ('funded', 'short', 'over')
                 and known.break_type is distinct from 'payout_' || payouts.state
                 then
                     'payout is ' || payouts.state || ': ' || coalesce(bank_files.file_name, '') || ' entry '
