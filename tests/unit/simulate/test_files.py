@@ -9,10 +9,10 @@ from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 import pytest
-from tests.unit.simulate.conftest import NIGHTS, ROWS, START, Simulated
 
 from posrecon.errors import UsageError
 from posrecon.simulate import simulate
+from tests.unit.simulate.conftest import NIGHTS, ROWS, START, Simulated
 
 DAYS = [START + timedelta(days=n) for n in range(NIGHTS)]
 

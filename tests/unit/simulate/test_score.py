@@ -7,11 +7,11 @@ from pathlib import Path
 import duckdb
 import pytest
 from rich.console import Console
-from tests.unit.simulate.conftest import Simulated
 
 from posrecon.errors import UsageError
 from posrecon.settings import Settings
 from posrecon.simulate import Score, render, score, to_dict
+from tests.unit.simulate.conftest import Simulated
 
 LAST = date(2026, 11, 16)
 

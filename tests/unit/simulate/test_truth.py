@@ -3,11 +3,11 @@
 from datetime import date, timedelta
 
 import pytest
-from tests.unit.simulate.conftest import START, Simulated
-from tests.unit.simulate.test_files import ZM, luhn_valid, minor, signed, zm_records
 
 from posrecon.banking_calendar import add_banking_days
 from posrecon.simulate.truth import BREAK_TYPES
+from tests.unit.simulate.conftest import START, Simulated
+from tests.unit.simulate.test_files import ZM, luhn_valid, minor, signed, zm_records
 
 
 def business_date(line: dict[str, str]) -> date:
