@@ -36,14 +36,14 @@ create table staging.stg_terminal__events as
     from range(1, 201) as r (i);
 create table staging.stg_unionpay__settlement_lines as
     select
-        (2 * 4294967296 + i)::bigint as item_key, 2::bigint as file_no, i::bigint as line_no,
+        (2 * 4294967296 + i)::bigint as line_key, 2::bigint as file_no, i::bigint as line_no,
         '898440353110001' as acquirer_merchant_id, 'TXN' || i as acquirer_txn_no, 'sale' as txn_type,
         'CNY' as currency, (100 * i)::bigint as gross_minor, (i // 2)::bigint as fee_minor,
         (100 * i - i // 2)::bigint as net_minor, date '2026-11-11' as settlement_date
     from range(1, 181) as r (i);
 create table staging.stg_bank__entries as
     select
-        (3 * 4294967296 + i)::bigint as item_key, 3::bigint as file_no, i::bigint as line_no, 'ACC1' as account,
+        (3 * 4294967296 + i)::bigint as entry_key, 3::bigint as file_no, i::bigint as line_no, 'ACC1' as account,
         '1' as statement_no, date '2026-11-11' as value_date, date '2026-11-11' as entry_date,
         (100 * i)::bigint as amount_minor, 'CNY' as currency
     from range(1, 4) as r (i);
