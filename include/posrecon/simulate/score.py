@@ -372,30 +372,21 @@ def to_dict(result: Score) -> dict[str, object]:
 
 def render(result: Score) -> Group:
     """The score as a table for people, followed by what is wrong, if anything."""
-    table = Table(title=f"Score as of {result.run_date}")
-    table.add_column("")
-    for heading in (
-        "labelled",
-        "found",
-        "wrong",
-        "missed",
-        "precision",
-        "recall",
-        "wrong delta",
-        "money found",
-    ):
-        table.add_column(heading, justify="right")
+    table = Table(
+        title=f"Score as of {result.run_date}", box=None, padding=(0, 1, 0, 0), title_justify="left"
+    )
+    table.add_column("", no_wrap=True)
+    for heading in ("labels", "wrong", "missed", "precision", "recall", "money found"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for scored in (result.pairs, *result.breaks):
         money = result.matched_minor if scored is result.pairs else scored.found_minor
         table.add_row(
             "pairs" if scored is result.pairs else scored.name,
             f"{scored.true_positives + scored.false_negatives:,}",
-            f"{scored.true_positives + scored.false_positives:,}",
             f"{scored.false_positives:,}",
             f"{scored.false_negatives:,}",
             scored.precision_text,
             scored.recall_text,
-            f"{scored.delta_wrong:,}",
             format_minor(money),
             style="" if scored.perfect else "bold red",
         )
@@ -405,6 +396,10 @@ def render(result: Score) -> Group:
             f"{result.labels_later} labels can only be known after {result.run_date} and were left out."
         )
     for scored in (result.pairs, *result.breaks):
+        if scored.delta_wrong:
+            notes.append(
+                f"{scored.name}: {scored.delta_wrong} found with another money difference than labelled."
+            )
         notes += [f"{scored.name}: wrong: {evidence}" for evidence in scored.wrong]
         notes += [f"{scored.name}: missed: {evidence}" for evidence in scored.missing]
     if result.timing_wrong:

@@ -233,3 +233,12 @@ def test_without_a_night_or_labels__the_error_says_what_to_do(
     other.write_text("merchant_id,name\nM1,x\n", encoding="utf-8")
     with pytest.raises(UsageError, match=r"Give the truth\.csv"):
         score(settings, other)
+
+
+def test_table__fits_eighty_columns(settings: Settings, truth: Path) -> None:
+    change(settings, "update marts.fct_reconciliation set settled_amount_minor = 1234567")
+    console = Console(width=80)
+    with console.capture() as shown:
+        console.print(render(score(settings, truth)))
+    assert "…" not in shown.get()
+    assert "duplicate_in_terminal_log" in shown.get()
