@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -27,7 +28,7 @@ from rich.progress import (
 from rich.table import Table
 
 from posrecon.errors import NightError, PosreconError, UsageError
-from posrecon.reporting.night_report import money
+from posrecon.money import format_minor
 from posrecon.settings import Settings
 from posrecon.warehouse.atomic import write_json
 from posrecon.warehouse.manifests import published_nights, read_manifest
@@ -252,15 +253,15 @@ def show(settings: Settings, console: Console) -> None:
 
 
 def nights_table(figures: Sequence[Mapping[str, Any]]) -> Table:
-    """Return one table with a column per night.
+    """Return one table with a column per night, narrow enough for 80 characters and three nights.
 
     Args:
         figures: Summaries of the nights (see `posrecon.reporting.summary`), oldest first.
     """
-    table = Table(title="What the nights found", title_justify="left")
-    table.add_column("")
+    table = Table(title="What the nights found", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("night of", no_wrap=True)
     for night in figures:
-        table.add_column(f"night of {night['run_date']}", justify="right")
+        table.add_column(night["run_date"], justify="right", no_wrap=True)
 
     def row(label: str, cell: Callable[[Mapping[str, Any]], str], *, end_section: bool = False) -> None:
         table.add_row(label, *(cell(night) for night in figures), end_section=end_section)
@@ -272,10 +273,12 @@ def nights_table(figures: Sequence[Mapping[str, Any]]) -> Table:
     row("bank entries", lambda night: f"{night['bank_entries']:,}", end_section=True)
     for state in MATCH_STATES:
         row(state, _state_cell(state), end_section=state == MATCH_STATES[-1])
-    kinds = sorted({(line["break_type"], line["currency"]) for night in figures for line in night["breaks"]})
-    for break_type, currency in kinds:
-        row(f"open {break_type}", _break_cell(break_type, currency))
-    row("open breaks (opened tonight)", _break_totals, end_section=True)
+    kinds = {(line["currency"], line["break_type"]) for night in figures for line in night["breaks"]}
+    for currency in sorted({currency for currency, _ in kinds}):
+        table.add_row(f"open breaks · {currency}", style="bold")
+        for break_type in sorted(kind for of, kind in kinds if of == currency):
+            row(f" {break_type}", _break_cell(break_type, currency))
+    row("opened tonight", _opened_tonight, end_section=True)
     row("dispute candidates", lambda night: f"{sum(line['candidates'] for line in night['candidates']):,}")
     row("explained", lambda night: f"{night['explained']['pct']} %")
     return table
@@ -289,15 +292,15 @@ def _break_cell(break_type: str, currency: str) -> Callable[[Mapping[str, Any]],
     def cell(night: Mapping[str, Any]) -> str:
         for line in night["breaks"]:
             if (line["break_type"], line["currency"]) == (break_type, currency):
-                return f"{line['open']:,} · {money(line['open_minor'], currency)}"
+                return f"{line['open']:,} · {format_minor(line['open_minor'], currency)}"
         return "0"
 
     return cell
 
 
-def _break_totals(night: Mapping[str, Any]) -> str:
-    still = sum(line["open"] for line in night["breaks"])
-    return f"{still:,} ({sum(line['opened_tonight'] for line in night['breaks']):,})"
+def _opened_tonight(night: Mapping[str, Any]) -> str:
+    opened = sum(line["opened_tonight"] for line in night["breaks"])
+    return f"{opened:,} of {sum(line['open'] for line in night['breaks']):,}"
 
 
 # ---------------------------------------------------------------- the whole of Airflow
@@ -306,7 +309,9 @@ def up(settings: Settings, console: Console, *, port: int) -> None:
     airflow_home(settings).mkdir(parents=True, exist_ok=True)
     variables = os.environ | environment(settings, port=port)
     subprocess.run([sys.executable, "-m", "posrecon.local_airflow", "prepare"], env=variables, check=True)
-    console.print(f"Airflow on http://127.0.0.1:{port} (this machine only); DAGs start paused. Ctrl-C ends it.")
+    console.print(
+        f"Airflow on http://127.0.0.1:{port} (this machine only); DAGs start paused. Ctrl-C ends it."
+    )
     # In place of this process, so that signals reach Airflow itself and it can end its parts.
     os.execve(sys.executable, [sys.executable, "-m", "airflow", "standalone"], variables)  # noqa: S606
 
