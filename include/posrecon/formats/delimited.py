@@ -1,19 +1,16 @@
-"""Delimited text with a header, read by DuckDB one physical line at a time.
+"""Delimited text with a header, cut into records by DuckDB with the exact physical line of each.
 
 DuckDB's CSV reader gives no line number, drops blank lines, and takes a quoted field with line breaks for one
-row, so a row number is not the physical line. Here its reader only cuts the file into physical lines (in
-file order, with `row_number`), and SQL cuts the lines into fields. Files without a quote, which is what
-terminals write, take `string_split`; only lines with a quote pay for the grammar of quotes. A quoted field that
-spans lines is put together beforehand from the few lines with an odd number of quotes; a stray quote
-therefore costs its own line and cannot swallow the rest of the file.
+row, so a row number is not the physical line. Here numpy finds the line ends, Arrow hands DuckDB the lines
+without a copy, with their numbers, and SQL cuts them into fields and writes the Parquet. Files without a quote,
+which is what terminals write, take `string_split`; only lines with a quote pay for the grammar of quotes. A
+quoted field that spans lines is put together beforehand from the few lines with an odd number of quotes; a stray
+quote therefore costs its own line and cannot swallow the rest of the file.
 """
 
-import codecs
 import csv
 import io
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -21,63 +18,71 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from posrecon.errors import BadLine, LayoutError
 from posrecon.formats.layout import Job
 from posrecon.formats.masking import MASK_MACROS, mask_text
+from posrecon.landing.files import arrow_schema
 from posrecon.settings import Settings
 
 CHUNK = 8 * 1024 * 1024
 LINE_BYTES_MAX = 1024 * 1024
 BOM = b"\xef\xbb\xbf"
-# A byte that no text file holds (checked by the scan), so that the reader never splits a line.
-_NO_DELIMITER = "\x1f"
 _CONTROL = bytes(byte for byte in range(32) if byte not in b"\t\r\n")
+# Blanks or tabs around a field; without any, SQL does not trim.
+_PADDING = (b" ,", b", ", b" \n", b"\n ", b" \r", b"\t")
+_LINES_SCHEMA = arrow_schema(line_no=pa.int64(), line=pa.string())
 
-# $header_line: the header is not a record. `merged` holds the records that span lines: their text on the
-# first line, null on the lines that continue it.
-_LINES_SQL = f"""
-with physical as (
-    select row_number() over () as line_no, line
-    from read_csv(
-        $path, columns = {{'line': 'VARCHAR'}}, delim = '{_NO_DELIMITER}', quote = '', escape = '', comment = '',
-        header = false, auto_detect = false, new_line = '\\n', max_line_size = {LINE_BYTES_MAX * 2}
-    )
-)
-"""
-
-_PLAIN_RECORDS_SQL = """
-, records as (
+# `physical` is the stream of lines with their ends: cutting the end off every line would cost as much as all
+# the rest of the split, so only the last field loses it. $header_line: the header is not a record.
+_PLAIN_RECORDS_SQL = r"""
+with records as (
     select line_no, line, string_split(line, ',') as f, true as is_well_quoted
     from physical
-    where line_no > $header_line and line <> ''
+    where line_no > $header_line and line <> chr(10) and line <> (chr(13) || chr(10))
 )
 """
 
+# `merged` holds the records that span lines: their text on the first line, null on the lines that continue it.
+# Most quoted lines hold neither a comma nor a quote inside a field: without their quotes they are plain lines,
+# seven times cheaper than the grammar.
 _QUOTED_RECORDS_SQL = r"""
-, joined as (
-    select physical.line_no, coalesce(merged.text, physical.line) as line
+with joined as (
+    select physical.line_no, coalesce(merged.text, rtrim(physical.line, chr(13) || chr(10))) as line
     from physical
     left join merged on physical.line_no = merged.line_no
-    where physical.line_no > $header_line
-        and (merged.line_no is null or merged.text is not null)
-        and coalesce(merged.text, physical.line) <> ''
+    where physical.line_no > $header_line and (merged.line_no is null or merged.text is not null)
+)
+, graded as (
+    select
+        line_no,
+        line,
+        regexp_full_match(',' || line, '(,("([^"]|"")*"|[^,"]*))*') as is_well_quoted,
+        case
+            when not contains(line, '"') then 'plain'
+            when length(line) - length(replace(line, ',', '')) = $field_count - 1
+                and not regexp_matches(line, '[^,]""|""[^,]') then 'wrapped'
+            else 'quoted'
+        end as kind
+    from joined
+    where line <> ''
 )
 , records as (
     select
         line_no,
         line,
-        not contains(line, '"')
-            or regexp_full_match(',' || line, '(,("([^"]|"")*"|[^,"]*))*') as is_well_quoted,
+        is_well_quoted,
         case
-            when not contains(line, '"') then string_split(line, ',')
+            when kind = 'plain' then string_split(line, ',')
+            when kind = 'wrapped' then string_split(replace(line, '"', ''), ',')
             else list_transform(
                 regexp_extract_all(',' || line, ',("(?:[^"]|"")*"|[^,"]*)', 1),
                 lambda x: case when starts_with(x, '"') then replace(x[2:-2], '""', '"') else x end
             )
         end as f
-    from joined
+    from graded
 )
 """
 
@@ -87,37 +92,39 @@ class Text:
     """A delimited file that is text, has a header and can be read by line.
 
     Attributes:
-        path: Content with LF line ends (the line numbers are those of the file as received).
+        path: The file as received.
         header: Column names, trimmed.
         header_line: Physical line of the header.
         records: Records after the header, counted on the bytes, independently of SQL.
         has_quotes: A quote occurs anywhere.
+        has_padding: A field may have blanks around it.
         merged: `(line_no, text)` of records that span lines; text is null on continuation lines.
     """
 
-    path: str
+    path: Path
     header: tuple[str, ...]
     header_line: int
     records: int
     has_quotes: bool
+    has_padding: bool
     merged: pa.Table
 
 
 @dataclass
 class _Scan:
-    newlines: int = 0
+    size: int
+    lines: int = 0
     blank: int = 0
     quotes: int = 0
-    returns: int = 0
+    lone_returns: int = 0
     control: int = 0
     longest: int = 0
-    size: int = 0
-    valid_utf8: bool = True
+    is_utf8: bool = True
+    is_padded: bool = False
 
 
-@contextmanager
-def open_text(path: Path, file_name: str) -> Iterator[Text]:
-    """Check that a file is UTF-8 text with a header, and give it out line by line.
+def read_text(path: Path, file_name: str) -> Text:
+    """Check that a file is UTF-8 text with a header, and find its records.
 
     Raises:
         LayoutError: Empty, not UTF-8, control characters, a header with an empty or repeated column; with every
@@ -129,38 +136,30 @@ def open_text(path: Path, file_name: str) -> Iterator[Text]:
             f"{file_name}: the file is empty (0 bytes), expected a header.",
             next_step="Ask the sender for it again.",
         )
-    if not scan.valid_utf8 or scan.control or scan.longest > LINE_BYTES_MAX:
+    if not scan.is_utf8 or scan.control or scan.lone_returns or scan.longest > LINE_BYTES_MAX:
         raise _not_text(path, file_name)
-    with _with_lf(path, scan) as lf_path:
-        if scan.returns:
-            scan = _scan(lf_path)
-            if scan.returns:
-                raise _not_text(lf_path, file_name)
-        header_line, header = _header(lf_path, file_name)
-        if not header:
-            raise LayoutError(
-                f"{file_name}: the file has only blank lines, expected a header.",
-                next_step="Ask the sender for it again.",
-            )
-        spans = _spans(lf_path, header_line) if scan.quotes else []
-        numbers = [line for first, last, _ in spans for line in range(first, last + 1)]
-        texts = [
-            text if line == first else None for first, last, text in spans for line in range(first, last + 1)
-        ]
-        # A blank line inside a quoted field belongs to its record; outside it is no record.
-        swallowed = sum(
-            last - first - sum(1 for line in text.split("\n")[1:] if line == "")
-            for first, last, text in spans
+    header_line, header = _header(path, file_name)
+    if not header:
+        raise LayoutError(
+            f"{file_name}: the file has only blank lines, expected a header.",
+            next_step="Ask the sender for it again.",
         )
-        # Lines before the header are blank and already not counted; the header itself is no record.
-        yield Text(
-            path=str(lf_path),
-            header=header,
-            header_line=header_line,
-            records=scan.newlines - scan.blank - 1 - swallowed,
-            has_quotes=scan.quotes > 0,
-            merged=pa.table({"line_no": pa.array(numbers, pa.int64()), "text": pa.array(texts, pa.string())}),
-        )
+    spans = _spans(path, header_line) if scan.quotes else []
+    numbers = [line for first, last, _ in spans for line in range(first, last + 1)]
+    texts = [
+        text if line == first else None for first, last, text in spans for line in range(first, last + 1)
+    ]
+    # A blank line inside a quoted field belongs to its record; outside it is no record.
+    swallowed = sum(last - first - text.split("\n").count("") for first, last, text in spans)
+    return Text(
+        path=path,
+        header=header,
+        header_line=header_line,
+        records=scan.lines - scan.blank - 1 - swallowed,
+        has_quotes=scan.quotes > 0,
+        has_padding=scan.quotes > 0 or scan.is_padded,
+        merged=pa.table({"line_no": pa.array(numbers, pa.int64()), "text": pa.array(texts, pa.string())}),
+    )
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
@@ -182,36 +181,53 @@ def _chunks(path: Path) -> Iterator[bytes]:
 def _scan(path: Path) -> _Scan:
     """One look at all bytes: what decides how the file is read, and the independent record count."""
     result = _Scan(size=path.stat().st_size)
-    decoder = codecs.getincrementaldecoder("utf-8")()
     for chunk in _chunks(path):
-        if result.valid_utf8 and not chunk.isascii():
-            try:
-                decoder.decode(chunk)
-            except UnicodeDecodeError:
-                result.valid_utf8 = False
-        ends = np.flatnonzero(np.frombuffer(chunk, np.uint8) == 10)
+        ends = _line_ends(chunk)
         lengths = np.diff(ends, prepend=-1) - 1
-        result.newlines += len(ends)
+        result.lines += len(ends)
         result.blank += int(np.count_nonzero(lengths == 0))
         result.longest = max(result.longest, int(lengths.max()))
         result.quotes += chunk.count(b'"')
-        result.returns += chunk.count(b"\r")
+        if b"\r" in chunk:
+            pairs = chunk.count(b"\r\n")
+            result.lone_returns += chunk.count(b"\r") - pairs
+            data = np.frombuffer(chunk, np.uint8)
+            result.blank += int(np.count_nonzero((lengths == 1) & (data[ends - 1] == 13)))
+        result.is_padded = result.is_padded or any(pattern in chunk for pattern in _PADDING)
         result.control += len(chunk) - len(chunk.translate(None, _CONTROL))
+        if result.is_utf8 and not chunk.isascii():
+            result.is_utf8 = _is_utf8(chunk)
     return result
 
 
-@contextmanager
-def _with_lf(path: Path, scan: _Scan) -> Iterator[Path]:
-    """The same lines with LF ends; a file with CR LF is copied in memory, any other is passed on."""
-    if not scan.returns and hasattr(os, "memfd_create"):
-        yield path
-        return
-    descriptor = os.memfd_create("posrecon-lf")
-    with os.fdopen(descriptor, "wb") as file:
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _line_ends(chunk: bytes) -> npt.NDArray[np.int64]:
+    """Positions of the line feeds of a chunk of whole lines."""
+    return np.flatnonzero(np.frombuffer(chunk, np.uint8) == 10)
+
+
+def _lines(path: Path) -> pa.RecordBatchReader:
+    """The physical lines with their ends and numbers; Arrow points into the chunks, no line is copied."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        line_no = 0
         for chunk in _chunks(path):
-            file.write(chunk.replace(b"\r\n", b"\n"))
-        file.flush()
-        yield Path(f"/proc/self/fd/{descriptor}")
+            ends = _line_ends(chunk)
+            offsets = np.zeros(len(ends) + 1, np.int32)
+            offsets[1:] = ends + 1
+            texts = pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(chunk))
+            numbers = pa.array(np.arange(line_no + 1, line_no + 1 + len(ends), dtype=np.int64))
+            yield pa.RecordBatch.from_arrays([numbers, texts], schema=_LINES_SCHEMA)
+            line_no += len(ends)
+
+    return pa.RecordBatchReader.from_batches(_LINES_SCHEMA, batches())
 
 
 def _not_text(path: Path, file_name: str) -> LayoutError:
@@ -257,7 +273,7 @@ def _header(path: Path, file_name: str) -> tuple[int, tuple[str, ...]]:
     with path.open("rb") as file:
         for raw in file:
             line_no += 1
-            text = raw.removeprefix(BOM).decode("utf-8").rstrip("\n")
+            text = raw.removeprefix(BOM).decode("utf-8").rstrip("\r\n")
             if text == "":
                 continue
             names = tuple(name.strip() for name in next(csv.reader([text])))
@@ -291,7 +307,7 @@ def _spans(path: Path, header_line: int) -> list[tuple[int, int, str]]:
             (first, start, _), (last, _, end) = odd[at], odd[at + 1]
             if first > header_line and end - start <= LINE_BYTES_MAX:
                 file.seek(start)
-                text = file.read(end - start).decode("utf-8")
+                text = file.read(end - start).decode("utf-8").replace("\r\n", "\n").rstrip("\r")
                 if _is_one_record(text, field_count):
                     spans.append((first, last, text))
                     at += 2
@@ -368,13 +384,19 @@ def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
 
 
 def field_sql(text: Text, column: str) -> str:
-    """SQL of one trimmed field of `records`; empty text is null. The position is a number, never data."""
-    return f"nullif(trim(f[{text.header.index(column) + 1}]), '')"
+    """SQL of one field of `records`, trimmed; empty text is null. The position is a number, never data."""
+    position = text.header.index(column) + 1
+    field = f"f[{position}]"
+    if text.has_padding:
+        field = f"trim({field}, ' ' || chr(9) || chr(13) || chr(10))"
+    elif position == len(text.header):
+        field = f"rtrim({field}, chr(13) || chr(10))"
+    return f"nullif({field}, '')"
 
 
 def records_sql(text: Text) -> str:
     """CTEs that end in `records`: line_no, line, f (list of fields), is_well_quoted."""
-    return _LINES_SQL + (_QUOTED_RECORDS_SQL if text.has_quotes else _PLAIN_RECORDS_SQL)
+    return _QUOTED_RECORDS_SQL if text.has_quotes else _PLAIN_RECORDS_SQL
 
 
 def write_records(
@@ -386,10 +408,13 @@ def write_records(
     columns: tuple[str, ...],
     dataset: str,
     parameters: Mapping[str, Any],
+    reads_again: bool = False,
 ) -> tuple[int, int, Path, Path | None]:
     """Write the good records and the refused ones of a file as zstd Parquet.
 
     Args:
+        reads_again: The query reads the lines more than once (a window may become a self-join): they are held in
+            memory then. Otherwise they stream by once, in constant memory.
         typed_sql: CTEs after `records` that end in `typed`: line_no, line, the `columns`, and `reason` (null = good).
         columns: Columns of the dataset after file_no and line_no.
 
@@ -397,11 +422,18 @@ def write_records(
         (loaded, quarantined, Parquet of the dataset, Parquet of the refused records or None).
     """
     connection.register("merged", text.merged)
-    bound = {"path": text.path, "header_line": text.header_line, "file_no": job.file_no, **parameters}
+    bound = {
+        "header_line": text.header_line,
+        "field_count": len(text.header),
+        "file_no": job.file_no,
+        **parameters,
+    }
     ctes = records_sql(text) + typed_sql
     out = job.scratch / f"{dataset}.parquet"
     wanted = ", ".join(columns)
     loaded = _copy(
+        text,
+        reads_again,
         connection,
         f"{ctes} select $file_no::bigint as file_no, line_no, {wanted} from typed where reason is null",
         out,
@@ -413,23 +445,33 @@ def write_records(
         # Only a file with refused records is read a second time.
         refused_out = job.scratch / "quarantine.parquet"
         quarantined = _copy(
+            text,
+            reads_again,
             connection,
             f"{ctes} select $file_no::bigint as file_no, line_no, mask_text(reason) as reason,"
-            " mask_text(line) as record_masked from typed where reason is not null",
+            " mask_text(rtrim(line, chr(13) || chr(10))) as record_masked from typed where reason is not null",
             refused_out,
             bound,
         )
     return loaded, quarantined, out, refused_out
 
 
-def _copy(connection: duckdb.DuckDBPyConnection, query: str, out: Path, bound: Mapping[str, Any]) -> int:
+def _copy(
+    text: Text,
+    reads_again: bool,
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    out: Path,
+    bound: Mapping[str, Any],
+) -> int:
+    lines = _lines(text.path)
+    connection.register("physical", lines.read_all() if reads_again else lines)
     names = [name for name in bound if f"${name}" in query]
     row = connection.execute(
         f"copy ({query}) to '{_quoted(out)}' (format parquet, compression zstd)",
         {name: bound[name] for name in names},
     ).fetchone()
-    assert row is not None
-    return int(row[0])
+    return int(row[0]) if row else 0
 
 
 def _quoted(path: Path) -> str:
@@ -439,14 +481,12 @@ def _quoted(path: Path) -> str:
 def common_reasons(text: Text) -> list[str]:
     """Reasons that every delimited layout shares: structure of the line."""
     expected = len(text.header)
-    same = " and ".join(
-        f"lower(trim(f[{index + 1}])) = '{name.lower().replace(chr(39), chr(39) * 2)}'"
-        for index, name in enumerate(text.header[:3])
-    )
+    names = [name.replace("'", "''") for name in text.header[:2]]
+    same = " and ".join(f"trim(f[{index + 1}]) = '{name}'" for index, name in enumerate(names))
     return [
         "when not is_well_quoted then 'a quote is not closed or stands inside a field, expected \"field\"'",
         f"when len(f) <> {expected} then 'has ' || len(f) || ' fields, expected {expected}'",
-        f"when {same} then 'the header is repeated, expected a record'",
+        f"when starts_with(line, '{names[0]}') and {same} then 'the header is repeated, expected a record'",
     ]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from posrecon.errors import NightError
 from posrecon.landing.files import arrow_schema
 from posrecon.landing.sources import NameParts, Source
 from posrecon.settings import Settings
@@ -62,8 +63,10 @@ class Parsed:
 
     def __post_init__(self) -> None:
         if self.records != self.loaded + self.quarantined:
-            raise AssertionError(
-                f"{self.records} records, but {self.loaded} loaded and {self.quarantined} quarantined"
+            raise NightError(
+                f"A file has {self.records} records, but {self.loaded} were loaded and {self.quarantined} "
+                "quarantined: records would be lost.",
+                next_step="Report this as a fault of the parser; nothing is published.",
             )
 
 

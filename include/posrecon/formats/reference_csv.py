@@ -14,7 +14,7 @@ from posrecon.formats.delimited import (
     common_reasons,
     connect,
     field_sql,
-    open_text,
+    read_text,
     require_columns,
     write_records,
 )
@@ -94,11 +94,12 @@ def parse_fee_schedule(job: Job) -> Parsed:
 
 def _parse(job: Job, dataset: str) -> Parsed:
     kind, required, select, reasons = _KINDS[dataset]
-    with open_text(job.path, job.file_name) as text, connect(job.settings) as connection:
+    text = read_text(job.path, job.file_name)
+    with connect(job.settings) as connection:
         others = {column: other for column, other in OTHER_KINDS.items() if other != kind}
         require_columns(text, required, job, kind=f"list like {kind}", others=others)
         fields = ", ".join(f"{field_sql(text, name)} as {name}" for name in required)
-        _, _, out, refused = write_records(
+        loaded, _, out, refused = write_records(
             text,
             job,
             connection,
@@ -108,6 +109,7 @@ def _parse(job: Job, dataset: str) -> Parsed:
             columns=required,
             dataset=dataset,
             parameters={},
+            reads_again=True,
         )
         if refused is not None:
             raise _refusal(connection, refused, job)
@@ -118,7 +120,7 @@ def _parse(job: Job, dataset: str) -> Parsed:
             )
         return Parsed(
             records=text.records,
-            loaded=text.records,
+            loaded=loaded,
             quarantined=0,
             business_date=None,
             logical_key="",

@@ -9,8 +9,8 @@ from posrecon.formats.delimited import (
     common_reasons,
     connect,
     field_sql,
-    open_text,
     peek_date,
+    read_text,
     require_columns,
     write_records,
 )
@@ -125,8 +125,8 @@ _EVENTS_SQL = r"""
         try_cast(wall_of(txn_time) as timestamp) as wall,
         ltrim(substr(txn_time, length(wall_of(txn_time)) + 1)) as offset_text,
         case
-            when not regexp_full_match(card_no, '[\d -]{13,}') then card_no
-            else regexp_replace(card_no, '[ -]', '', 'g')
+            when regexp_full_match(card_no, '\d[\d -]{12,}') then regexp_replace(card_no, '[ -]', '', 'g')
+            else card_no
         end as card_text,
         to_minor(amount, currency) as amount_minor
     from named
@@ -148,7 +148,11 @@ _EVENTS_SQL = r"""
 , typed as (
     select
         line_no, line, merchant_id, terminal_id, batch_no, stan, rrn, auth_code, txn_type, channel,
-        case when is_whole_card then mask_card(card_text) else mask_text(card_text) end as card_masked,
+        case
+            when is_whole_card then mask_card(card_text)
+            when regexp_matches(card_text, '\d{13}|\d[ -]\d') then mask_text(card_text)
+            else card_text
+        end as card_masked,
         case
             when is_whole_card
                 then sha256($outer_pad::blob || unhex(sha256($inner_pad::blob || encode(card_text))))
@@ -188,7 +192,8 @@ def parse_log(job: Job) -> Parsed:
     Raises:
         LayoutError: Empty, not UTF-8, a column missing or repeated; with every bad line.
     """
-    with open_text(job.path, job.file_name) as text, connect(job.settings) as connection:
+    text = read_text(job.path, job.file_name)
+    with connect(job.settings) as connection:
         require_columns(text, LOG_COLUMNS, job, kind="terminal log", others=OTHER_KINDS)
         connection.execute(money_macros() + _TIME_MACROS)
         extra = [name for name in text.header if name not in LOG_COLUMNS]
@@ -274,7 +279,8 @@ def parse_batch_close(job: Job) -> Parsed:
     Raises:
         LayoutError: Empty, not UTF-8, a column missing or repeated; with every bad line.
     """
-    with open_text(job.path, job.file_name) as text, connect(job.settings) as connection:
+    text = read_text(job.path, job.file_name)
+    with connect(job.settings) as connection:
         require_columns(text, BATCH_COLUMNS, job, kind="batch-close file", others=OTHER_KINDS)
         connection.execute(money_macros())
         loaded, quarantined, out, refused = write_records(
@@ -314,5 +320,4 @@ def _total(connection: duckdb.DuckDBPyConnection, parquet: Path, column: str) ->
     row = connection.execute(
         f"select coalesce(sum({column}), 0)::bigint from read_parquet($path)", {"path": str(parquet)}
     ).fetchone()
-    assert row is not None
-    return int(row[0])
+    return int(row[0]) if row else 0

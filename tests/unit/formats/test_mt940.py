@@ -1,0 +1,95 @@
+from datetime import date
+
+import pytest
+
+from posrecon.landing.steps import read_note
+from posrecon.settings import Settings
+from tests.unit.landing.files import NIGHT, PAN, parse_one, raw, statement
+
+NAME = "MT940_310500161836_20261111.sta"
+CREDIT = ":61:2611111111C50,25NTRFREF1//BANK1"
+
+
+def test_a_statement_that_ties__gives_entries_and_balances(settings: Settings) -> None:
+    content = statement(
+        CREDIT, ":86:UNIONPAY SETTLEMENT", "898110000000037", ":61:2611111111D0,25NCHGNONREF",
+        closing="C261111CNY150,00",
+    )  # fmt: skip
+    outcome = parse_one(settings, "bank", NAME, content.encode())
+
+    first, second = raw(settings, "bank_entries")
+    assert (first["line_no"], first["amount_minor"], first["acquirer"]) == (1, 5025, "unionpay")
+    assert first["narrative"] == "UNIONPAY SETTLEMENT 898110000000037"
+    assert first["reference"] == "REF1 BANK1"
+    assert (second["line_no"], second["amount_minor"], second["acquirer"]) == (2, -25, None)
+    (row,) = raw(settings, "bank_statements")
+    assert (row["opening_minor"], row["closing_minor"], row["closing_date"]) == (
+        10000,
+        15000,
+        date(2026, 11, 11),
+    )
+    assert outcome.logical_name == "bank/310500161836/2026-11-11"
+    assert (outcome.declared_minor, outcome.computed_minor) == (5000, 5000)
+
+
+def test_several_statements__each_ties__ordinals_run_through_the_file(settings: Settings) -> None:
+    first = statement(CREDIT, closing="C261111CNY150,25", number="1/1")
+    second = statement(CREDIT, opening="C261111CNY150,25", closing="C261111CNY200,50", number="1/2")
+    parse_one(settings, "bank", NAME, (first + second).encode())
+
+    assert [row["line_no"] for row in raw(settings, "bank_entries")] == [1, 2]
+    assert [row["statement_no"] for row in raw(settings, "bank_statements")] == ["1/1", "1/2"]
+
+
+def test_a_statement_that_does_not_tie__is_refused_with_the_difference(settings: Settings) -> None:
+    outcome = parse_one(settings, "bank", NAME, statement(CREDIT, closing="C261111CNY150,00").encode())
+
+    assert outcome.state == "rejected"
+    assert "opening 100.00 + entries 50.25 is 150.25, but closing is 150.00: difference -0.25 CNY" in str(
+        outcome.reason
+    )
+    assert raw(settings, "bank_entries") == []
+
+
+@pytest.mark.parametrize(
+    ("mark", "closing"), [("C", "C261111CNY110,00"), ("RD", "C261111CNY110,00"), ("D", "C261111CNY90,00"), ("RC", "C261111CNY90,00")]
+)  # fmt: skip
+def test_mark__a_reversal_turns_the_direction(settings: Settings, mark: str, closing: str) -> None:
+    outcome = parse_one(
+        settings, "bank", NAME, statement(f":61:261111{mark}10,NTRFX", closing=closing).encode()
+    )
+    assert outcome.state == "loaded"
+
+
+def test_entries_that_cannot_be_read__are_all_listed(settings: Settings) -> None:
+    content = statement(":61:rubbish", CREDIT, ":61:2613111111C1,NTRFX", closing="C261111CNY150,25")
+    outcome = parse_one(settings, "bank", NAME, content.encode())
+
+    note = read_note(settings, NIGHT, outcome.file_id)
+    assert [line["line_no"] for line in note["bad_lines"]] == [5, 7]  # type: ignore[attr-defined]
+
+
+def test_a_statement_without_its_closing_balance__is_truncated_and_refused(settings: Settings) -> None:
+    content = statement(CREDIT, closing="C261111CNY150,25").split(":62F:")[0]
+    outcome = parse_one(settings, "bank", NAME, content.encode())
+    assert ":62F: is missing" in str(outcome.reason)
+
+
+@pytest.mark.parametrize("content", [b"", b"merchant_id,terminal_id\nM1,T1\n"])
+def test_a_file_that_is_no_statement__is_refused(settings: Settings, content: bytes) -> None:
+    assert parse_one(settings, "bank", NAME, content).state == "rejected"
+
+
+def test_a_narrative__keeps_merchant_ids_and_masks_card_numbers(settings: Settings) -> None:
+    content = statement(CREDIT, f":86:银联 898110000000037 CARD {PAN}", closing="C261111CNY150,25")
+    parse_one(settings, "bank", NAME, content.encode())
+
+    (row,) = raw(settings, "bank_entries")
+    assert row["narrative"] == "银联 898110000000037 CARD 621234****1232"
+    assert row["acquirer"] == "unionpay"
+
+
+def test_entry_date__at_the_turn_of_the_year__takes_the_nearest_year(settings: Settings) -> None:
+    content = statement(":61:2611011231C1,NTRFX", closing="C261111CNY101,00")
+    parse_one(settings, "bank", NAME, content.encode())
+    assert raw(settings, "bank_entries")[0]["entry_date"] == date(2026, 12, 31)
