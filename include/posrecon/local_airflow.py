@@ -37,6 +37,7 @@ SEED = 7
 NIGHTS = 3
 ROWS = 2_000
 API_PORT = 8080
+LABEL_WIDTH = len(" duplicate_in_terminal_log")
 MATCH_STATES = ("matched", "pending", "unmatched", "ambiguous", "excluded")
 
 
@@ -259,9 +260,10 @@ def nights_table(figures: Sequence[Mapping[str, Any]]) -> Table:
         figures: Summaries of the nights (see `posrecon.reporting.summary`), oldest first.
     """
     table = Table(title="What the nights found", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("night of", no_wrap=True)
+    # Names are never cut; large money goes on a second line where the terminal is narrow.
+    table.add_column("night of", no_wrap=True, min_width=LABEL_WIDTH)
     for night in figures:
-        table.add_column(night["run_date"], justify="right", no_wrap=True)
+        table.add_column(night["run_date"], justify="right", overflow="fold")
 
     def row(label: str, cell: Callable[[Mapping[str, Any]], str], *, end_section: bool = False) -> None:
         table.add_row(label, *(cell(night) for night in figures), end_section=end_section)
