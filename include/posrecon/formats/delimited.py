@@ -22,9 +22,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from posrecon.errors import BadLine, LayoutError
-from posrecon.formats.layout import Job
+from posrecon.formats.layout import Job, arrow_schema
 from posrecon.formats.masking import MASK_MACROS, mask_text
-from posrecon.landing.files import arrow_schema
 from posrecon.settings import Settings
 
 CHUNK = 8 * 1024 * 1024
@@ -335,8 +334,10 @@ def _odd_lines(path: Path) -> list[tuple[int, int, int]]:
         ends = np.flatnonzero(data == 10)
         per_line = np.bincount(np.searchsorted(ends, np.flatnonzero(data == 34)), minlength=len(ends))
         starts = np.concatenate(([0], ends[:-1] + 1))
-        for index in np.flatnonzero(per_line % 2):
-            result.append((line_no + int(index) + 1, offset + int(starts[index]), offset + int(ends[index])))
+        result += [
+            (line_no + at + 1, offset + int(starts[at]), offset + int(ends[at]))
+            for at in np.flatnonzero(per_line % 2).tolist()
+        ]
         line_no += len(ends)
         offset += len(chunk)
     return result
@@ -348,6 +349,10 @@ def require_columns(
     """Refuse a file whose header lacks a column.
 
     Args:
+        text: The file.
+        required: Columns that the header must have, in any order.
+        job: Says the name of the file.
+        kind: What the file should be, for the message.
         others: A column that only another kind of file has → that kind, to say what the file looks like.
 
     Raises:
@@ -413,9 +418,14 @@ def write_records(
     """Write the good records and the refused ones of a file as zstd Parquet.
 
     Args:
+        text: The file.
+        job: Says the file number and where to write.
+        connection: Holds the macros that the query uses.
         reads_again: The query reads the lines more than once (a window may become a self-join): they are held in
             memory then. Otherwise they stream by once, in constant memory.
         typed_sql: CTEs after `records` that end in `typed`: line_no, line, the `columns`, and `reason` (null = good).
+        dataset: Name of the Parquet file.
+        parameters: Bound values of the query, beside those of every delimited file.
         columns: Columns of the dataset after file_no and line_no.
 
     Returns:

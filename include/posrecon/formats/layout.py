@@ -8,9 +8,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from posrecon.errors import NightError
-from posrecon.landing.files import arrow_schema
 from posrecon.landing.sources import NameParts, Source
 from posrecon.settings import Settings
+
+
+def arrow_schema(**columns: pa.DataType) -> pa.Schema:
+    """A schema with these columns in this order."""
+    return pa.schema(columns)
+
 
 QUARANTINE_SCHEMA = arrow_schema(
     file_no=pa.int64(),

@@ -45,8 +45,8 @@ def mask_text(text: str) -> str:
 def mask_cards(text: str) -> str:
     """Mask what can only be a card number, in free text that also holds references we match on.
 
-    A run of exactly 13 to 19 digits that starts with 3 to 6 and passes the Luhn check; a UnionPay merchant id (15 digits,
-    898…) or an Alipay id (2088…) stays readable.
+    A run of exactly 13 to 19 digits that starts with 3 to 6 and passes the Luhn check; a UnionPay merchant id
+    (15 digits, 898…) or an Alipay id (2088…) stays readable.
     """
     return _CARD.sub(lambda run: mask_text(run[0]) if is_luhn(run[0]) else run[0], text)
 

@@ -14,9 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from posrecon.errors import BadLine, LayoutError
-from posrecon.formats.layout import Job, Parsed
+from posrecon.formats.layout import Job, Parsed, arrow_schema
 from posrecon.formats.masking import mask_cards, mask_text
-from posrecon.landing.files import arrow_schema
 from posrecon.landing.sources import Source
 from posrecon.money import currency_exponent, format_minor
 

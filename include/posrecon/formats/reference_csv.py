@@ -24,17 +24,24 @@ from posrecon.landing.sources import Source
 
 _NAMED = ", named as (select line_no, line, is_well_quoted, f, {fields} from records)"
 
-_DATE = r"(named.{c} is null or (regexp_full_match(named.{c}, '\d{4}-\d\d-\d\d') and try_cast(named.{c} as date) is not null))"
+_DATE = (
+    r"(named.{c} is null or (regexp_full_match(named.{c}, '\d{4}-\d\d-\d\d')"
+    " and try_cast(named.{c} as date) is not null))"
+)
 
 _KINDS: dict[str, tuple[str, tuple[str, ...], str, str]] = {
     "merchants": (
         "merchants.csv",
-        ("merchant_id", "name", "city", "settlement_account", "unionpay_mer_id", "wechat_mch_id", "alipay_pid", "currency"),
+        (
+            "merchant_id", "name", "city", "settlement_account", "unionpay_mer_id", "wechat_mch_id", "alipay_pid",
+            "currency",
+        ),
         "merchant_id, name, city, settlement_account, unionpay_mer_id, wechat_mch_id, alipay_pid, currency",
         """when merchant_id is null then 'merchant_id is empty'
         when settlement_account is null then 'settlement_account is empty'
         when unionpay_mer_id is not null and length(unionpay_mer_id) <> 15
-            then 'unionpay_mer_id "' || unionpay_mer_id || '" has ' || length(unionpay_mer_id) || ' characters, expected 15'
+            then 'unionpay_mer_id "' || unionpay_mer_id || '" has ' || length(unionpay_mer_id)
+                || ' characters, expected 15'
         when currency is null or not regexp_full_match(currency, '[A-Z]{3}')
             then 'currency "' || coalesce(currency, '') || '" is not an ISO 4217 code such as CNY'
         when count(*) over (partition by merchant_id) > 1 then 'merchant_id "' || merchant_id || '" is listed twice'""",
@@ -103,9 +110,8 @@ def _parse(job: Job, dataset: str) -> Parsed:
             text,
             job,
             connection,
-            typed_sql=_NAMED.replace("{fields}", fields)
-            + f", typed as (select line_no, line, {select}, case {' '.join(common_reasons(text))} {reasons} end as reason"
-            " from named order by line_no)",
+            typed_sql=_NAMED.replace("{fields}", fields) + f", typed as (select line_no, line, {select},"
+            f" case {' '.join(common_reasons(text))} {reasons} end as reason from named order by line_no)",
             columns=required,
             dataset=dataset,
             parameters={},

@@ -60,6 +60,7 @@ def peek_log(path: Path, source: Source) -> date | None:
 
 
 def peek_batch_close(path: Path, source: Source) -> date | None:
+    """Business date of the first total."""
     return peek_date(path, "business_date")
 
 

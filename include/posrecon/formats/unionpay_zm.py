@@ -22,9 +22,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from posrecon.errors import BadLine, LayoutError
-from posrecon.formats.layout import QUARANTINE_SCHEMA, Job, Parsed
+from posrecon.formats.layout import QUARANTINE_SCHEMA, Job, Parsed, arrow_schema
 from posrecon.formats.masking import SQL_RUN, mask_text
-from posrecon.landing.files import arrow_schema
 from posrecon.landing.sources import Source
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]

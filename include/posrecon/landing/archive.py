@@ -50,6 +50,7 @@ def store(settings: Settings, path: Path, sha256: str) -> Path:
     """Encrypt `path` into the archive; a blob that is there already is left as it is.
 
     Args:
+        settings: Says where the archive is and gives its key.
         path: The received file; read, never moved.
         sha256: Its digest, taken before; the bytes that are archived must still have it.
 

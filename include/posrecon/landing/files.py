@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 
 def fsync_dir(directory: Path) -> None:
     """Make renames in `directory` survive a power cut (a no-op where directories cannot be opened)."""
@@ -37,8 +35,3 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
         json.dumps(value, ensure_ascii=False, indent=1, default=str) + "\n", encoding="utf-8"
     )
     put_in_place(temporary, path)
-
-
-def arrow_schema(**columns: pa.DataType) -> pa.Schema:
-    """A schema with these columns in this order."""
-    return pa.schema(columns)

@@ -9,32 +9,33 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from posrecon.landing.files import arrow_schema, put_in_place, write_json
+from posrecon.landing.files import put_in_place, write_json
 from posrecon.settings import Settings
 
 State = Literal["loaded", "rejected", "duplicate", "conflict"]
 
 # Columns of raw.files, in order.
-FILES_SCHEMA = arrow_schema(
-    file_no=pa.int64(),
-    file_id=pa.string(),
-    source=pa.string(),
-    feed=pa.string(),
-    logical_name=pa.string(),
-    logical_key=pa.string(),
-    file_name=pa.string(),
-    sha256=pa.string(),
-    bytes=pa.int64(),
-    business_date=pa.date32(),
-    state=pa.string(),
-    records=pa.int64(),
-    loaded=pa.int64(),
-    quarantined=pa.int64(),
-    declared_minor=pa.int64(),
-    computed_minor=pa.int64(),
-    encoding=pa.string(),
-    reason=pa.string(),
-)
+_FILES_COLUMNS: dict[str, pa.DataType] = {
+    "file_no": pa.int64(),
+    "file_id": pa.string(),
+    "source": pa.string(),
+    "feed": pa.string(),
+    "logical_name": pa.string(),
+    "logical_key": pa.string(),
+    "file_name": pa.string(),
+    "sha256": pa.string(),
+    "bytes": pa.int64(),
+    "business_date": pa.date32(),
+    "state": pa.string(),
+    "records": pa.int64(),
+    "loaded": pa.int64(),
+    "quarantined": pa.int64(),
+    "declared_minor": pa.int64(),
+    "computed_minor": pa.int64(),
+    "encoding": pa.string(),
+    "reason": pa.string(),
+}
+FILES_SCHEMA = pa.schema(_FILES_COLUMNS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +63,17 @@ class Outcome:
 
 
 def outcome_path(settings: Settings, run_date: date, file_id: str) -> Path:
+    """Where the parse of one file leaves its outcome."""
     return settings.raw / "outcomes" / f"run_date={run_date}" / f"{file_id}.json"
 
 
 def files_path(settings: Settings, run_date: date) -> Path:
+    """Where the registry of a night lies."""
     return settings.raw / "files" / f"run_date={run_date}.parquet"
 
 
 def write_outcome(settings: Settings, run_date: date, outcome: Outcome) -> None:
+    """Write the outcome of a parse; atomic, the last thing that a parse does."""
     write_json(outcome_path(settings, run_date, outcome.file_id), asdict(outcome))
 
 
@@ -105,13 +109,14 @@ def read_files_before(settings: Settings, run_date: date) -> list[tuple[date, Ou
     return sorted(found, key=lambda pair: pair[1].file_no)
 
 
-EXPECTED_SCHEMA = arrow_schema(
-    source=pa.string(),
-    feed=pa.string(),
-    logical_name=pa.string(),
-    logical_key=pa.string(),
-    business_date=pa.date32(),
-)
+_EXPECTED_COLUMNS: dict[str, pa.DataType] = {
+    "source": pa.string(),
+    "feed": pa.string(),
+    "logical_name": pa.string(),
+    "logical_key": pa.string(),
+    "business_date": pa.date32(),
+}
+EXPECTED_SCHEMA = pa.schema(_EXPECTED_COLUMNS)
 
 
 def write_expected(settings: Settings, run_date: date, rows: list[tuple[str, str, str, str, date]]) -> None:

@@ -48,6 +48,8 @@ def receive(settings: Settings, run_date: date, *, from_archive: bool = False) -
     """Take the due files of the inbox into the archive, each with a receipt.
 
     Args:
+        settings: The home.
+        run_date: The night.
         from_archive: Replay: the receipts alone say what the night received; the inbox is not looked at.
 
     Returns:

@@ -52,8 +52,14 @@ def test_a_statement_that_does_not_tie__is_refused_with_the_difference(settings:
 
 
 @pytest.mark.parametrize(
-    ("mark", "closing"), [("C", "C261111CNY110,00"), ("RD", "C261111CNY110,00"), ("D", "C261111CNY90,00"), ("RC", "C261111CNY90,00")]
-)  # fmt: skip
+    ("mark", "closing"),
+    [
+        ("C", "C261111CNY110,00"),
+        ("RD", "C261111CNY110,00"),
+        ("D", "C261111CNY90,00"),
+        ("RC", "C261111CNY90,00"),
+    ],
+)
 def test_mark__a_reversal_turns_the_direction(settings: Settings, mark: str, closing: str) -> None:
     outcome = parse_one(
         settings, "bank", NAME, statement(f":61:261111{mark}10,NTRFX", closing=closing).encode()

@@ -1,11 +1,13 @@
 from datetime import date
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from posrecon.errors import PosreconError
+from posrecon.formats import LAYOUTS
 from posrecon.landing.inbox import recognise
-from posrecon.landing.sources import load_sources
+from posrecon.landing.sources import LayoutName, load_sources
 from posrecon.settings import Settings
 
 GOOD = """
@@ -23,7 +25,7 @@ zone: Asia/Shanghai
     [
         ("zone: Asia/Shanghai", "zone: Asia/Peking", "zone: .*not a time zone"),
         ("zone: Asia/Shanghai", "", "zone: Field required"),
-        ("layout: mt940", "layout: mt999", 'layout "mt999" is not known'),
+        ("layout: mt940", "layout: mt999", "layout: Input should be"),
         ("layout: mt940", "layout: mt940\nlayuot: x", "layuot: Extra inputs"),
         ("feed: bank", "feed: banks", "feed: Input should be"),
         ("(?P<key>", "(?P<key", "pattern: .*not a regular expression"),
@@ -35,6 +37,10 @@ def test_a_wrong_yaml__names_file_and_key(tmp_path: Path, old: str, new: str, sa
     (tmp_path / "sample.yml").write_text(GOOD.replace(old, new))
     with pytest.raises(PosreconError, match=rf"(?s)sample\.yml: .*{said}"):
         load_sources(tmp_path)
+
+
+def test_layout_names__are_those_of_the_formats() -> None:
+    assert set(get_args(LayoutName)) == set(LAYOUTS)
 
 
 def test_two_sources_of_one_name__are_refused(tmp_path: Path) -> None:
