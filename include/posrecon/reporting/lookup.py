@@ -10,8 +10,7 @@ import duckdb
 from posrecon.errors import UsageError
 from posrecon.settings import Settings
 from posrecon.warehouse.connection import connect
-from posrecon.warehouse.manifests import published_nights, read_manifest
-from posrecon.warehouse.publish import reader_database
+from posrecon.warehouse.manifests import published_nights, read_manifest, reader_database
 
 Row = dict[str, Any]
 

@@ -53,6 +53,11 @@ class Manifest:
         return hashlib.sha256(f"{self.run_date}\n{text}".encode()).hexdigest()
 
 
+def reader_database(settings: Settings) -> Path:
+    """The DuckDB file of views that readers open."""
+    return settings.published / "posrecon.duckdb"
+
+
 def manifest_path(settings: Settings, run_date: date) -> Path:
     """Where the manifest of a night lies."""
     return settings.published / "nights" / f"{run_date}.json"

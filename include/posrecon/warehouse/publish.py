@@ -22,6 +22,7 @@ from posrecon.warehouse.manifests import (
     Partition,
     published_nights,
     read_manifest,
+    reader_database,
     write_manifest,
 )
 from posrecon.warehouse.sql import identifier, literal, read_parquet
@@ -59,11 +60,6 @@ VIEWS = (
     View("dim_break_types", "dim_break_types", "snapshot"),
 )
 EXPORTED_TABLES = tuple(dict.fromkeys(view.partitions_of for view in VIEWS))
-
-
-def reader_database(settings: Settings) -> Path:
-    """The DuckDB file of views that readers open."""
-    return settings.published / "posrecon.duckdb"
 
 
 def publish(

@@ -9,8 +9,14 @@ import pytest
 from posrecon.errors import NightError
 from posrecon.settings import Settings
 from posrecon.warehouse import publish as publishing
-from posrecon.warehouse.manifests import manifest_path, published_digest, published_nights, read_manifest
-from posrecon.warehouse.publish import EXPORTED_TABLES, VIEWS, publish, reader_database, swap_views, sweep
+from posrecon.warehouse.manifests import (
+    manifest_path,
+    published_digest,
+    published_nights,
+    read_manifest,
+    reader_database,
+)
+from posrecon.warehouse.publish import EXPORTED_TABLES, VIEWS, publish, swap_views, sweep
 from tests.unit.warehouse.small_night import NIGHT_1, NIGHT_2, built, small_settings
 
 
