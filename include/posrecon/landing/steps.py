@@ -63,6 +63,8 @@ def receive(settings: Settings, run_date: date, *, from_archive: bool = False) -
 
 
 def _take_in(settings: Settings, run_date: date) -> None:
+    for partial in settings.archive.glob("*/**/.*.tmp"):
+        partial.unlink()  # a blob or receipt that a kill left unfinished
     known = {receipt.file_id for receipt in read_receipts(settings, run_date)}
     due: list[tuple[str, str, str, InboxFile, os.stat_result]] = []
     for file in scan_inbox(settings, run_date):

@@ -173,6 +173,14 @@ def test_receive__a_file_replaced_after_it_was_archived__keeps_the_new_content(
     assert path.read_bytes() == log_of(event(), event())
 
 
+def test_receive__an_unfinished_blob_of_a_killed_run__is_cleared_away(settings: Settings) -> None:
+    partial = settings.archive / "blobs" / f".{'0' * 64}.enc.4711.tmp"
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(b"part")
+    receive(settings, NIGHT)
+    assert not partial.exists()
+
+
 def test_replay__from_archive__ignores_the_inbox_and_rebuilds_the_same_bytes(
     settings: Settings, tmp_path: Path
 ) -> None:
