@@ -8,12 +8,12 @@ pools as (
     select
         (select count(*) from {{ ref('int_recon__terminal_pool') }})
         + (
-            select count(*) from {{ ref('int_recon__line_states') }}
-            where item_key is null
+            select count(*) from {{ ref('int_recon__line_states') }} as states
+            where states.item_key is null
         ) as row_count,
         (
-            select sum(amount_minor) from {{ ref('int_recon__item_states') }}
-            where expects_settlement
+            select sum(states.amount_minor) from {{ ref('int_recon__item_states') }} as states
+            where states.expects_settlement
         ) as expected_minor,
         sum(gross_minor) as settled_minor,
         sum(fee_minor) as fee_minor,

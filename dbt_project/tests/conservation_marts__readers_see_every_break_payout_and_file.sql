@@ -7,7 +7,7 @@ counted as (
     select
         'breaks' as what,
         (select count(*) from {{ ref('int_recon__closing_breaks') }}) as known_rows,
-        (select sum(amount_at_risk_minor) from {{ ref('int_recon__closing_breaks') }}) as known_minor,
+        (select sum(known.amount_at_risk_minor) from {{ ref('int_recon__closing_breaks') }} as known) as known_minor,
         count(*) as shown_rows,
         sum(amount_at_risk_minor) as shown_minor
     from {{ ref('fct_breaks') }}
@@ -18,7 +18,8 @@ counted as (
         'payouts' as what,
         (select count(*) from {{ ref('int_recon__payout_states') }}) as known_rows,
         (
-            select sum(received_minor - expected_net_minor) from {{ ref('int_recon__payout_states') }}
+            select sum(known.received_minor - known.expected_net_minor)
+            from {{ ref('int_recon__payout_states') }} as known
         ) as known_minor,
         count(*) as shown_rows,
         sum(delta_minor) as shown_minor
@@ -30,7 +31,7 @@ counted as (
         'files' as what,
         (select count(*) from {{ ref('stg_landing__files') }})
         + (select count(*) from {{ ref('int_recon__missing_files') }}) as known_rows,
-        (select sum(computed_minor) from {{ ref('stg_landing__files') }}) as known_minor,
+        (select sum(known.computed_minor) from {{ ref('stg_landing__files') }} as known) as known_minor,
         count(*) as shown_rows,
         sum(computed_minor) as shown_minor
     from {{ ref('fct_files') }}

@@ -29,7 +29,9 @@ tier_{{ rule.tier }} as (
         candidates.item_key,
         candidates.line_key,
         '{{ rule.name }}'
-        {%- for key in rule['keys'] %} || '|' || items.{{ key }}{% endfor %} as group_id
+        {%- for key in rule['keys'] %}
+        || '|' || items.{{ key }}
+        {%- endfor %} as group_id
     from candidates
     inner join items
         on candidates.item_key = items.item_key

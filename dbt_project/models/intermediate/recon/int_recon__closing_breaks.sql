@@ -52,12 +52,12 @@ identified as (
 
     select
         found.*,
-        coalesce(terminal_item_id, settlement_item_id, payout_id) as item_id,
+        coalesce(found.terminal_item_id, found.settlement_item_id, found.payout_id) as item_id,
         md5(
-            break_type || '|' || case
-                when payout_id is not null then payout_id
-                when subject_key = line_key then settlement_item_id
-                else terminal_item_id
+            found.break_type || '|' || case
+                when found.payout_id is not null then found.payout_id
+                when found.subject_key = found.line_key then found.settlement_item_id
+                else found.terminal_item_id
             end
         ) as break_id
     from found
@@ -174,7 +174,7 @@ carried as (
             when
                 known.break_type in ('payout_not_received', 'payout_short')
                 and payouts.state in ('funded', 'short', 'over')
-                and known.break_type is distinct from 'payout_' || payouts.state
+                and (known.break_type is distinct from 'payout_' || payouts.state)
                 then
                     'payout is ' || payouts.state || ': ' || coalesce(bank_files.file_name, '') || ' entry '
                     || coalesce(cast(payouts.first_entry_key % 4294967296 as varchar), '')

@@ -38,10 +38,10 @@ in_force as (
         row_number() over (
             partition by asked.merchant_id, asked.channel, asked.card_type, asked.business_date
             order by
-                case when schedule.card_type = '*' then 1 else 0 end,
+                case when schedule.card_type = '*' then 1 else 0 end asc,
                 schedule.effective_from desc,
-                schedule.rate_bps,
-                schedule.cap_minor
+                schedule.rate_bps asc,
+                schedule.cap_minor asc
         ) as preference
     from asked
     inner join {{ ref('stg_reference__fee_schedule') }} as schedule

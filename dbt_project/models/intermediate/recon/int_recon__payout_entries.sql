@@ -25,12 +25,12 @@ fits_{{ name }} as (
         candidates.payout_id,
         candidates.entry_key
     from candidates
-    {%- if not loop.first %}
+    {% if not loop.first %}
     left join taken_before_{{ name }} as by_payout
         on candidates.payout_id = by_payout.payout_id
     left join taken_before_{{ name }} as by_entry
         on candidates.entry_key = by_entry.entry_key
-    {%- endif %}
+    {% endif %}
     where
         {{ predicate }}
         {%- if not loop.first %}

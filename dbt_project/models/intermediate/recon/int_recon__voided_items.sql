@@ -52,8 +52,8 @@ originals as (
             and cancellations.orig_stan = events.stan
             and coalesce(cancellations.orig_batch_no, cancellations.batch_no)
             is not distinct from events.batch_no
-            and events.txn_local <= cancellations.txn_local
-            and events.item_key is distinct from cancellations.item_key
+            and cancellations.txn_local >= events.txn_local
+            and cancellations.item_key is distinct from events.item_key
             -- A reversal is repeated until the host answers, often under the STAN of the original: the second one
             -- means the original again, not the first reversal.
             and events.txn_type is distinct from 'reversal'
