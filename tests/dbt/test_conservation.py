@@ -1,0 +1,222 @@
+"""The conservation tests of the night: silent on a sound night, and each speaks when its money is lost."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from posrecon.banking_calendar import calendar_table
+from tests.dbt.project import DBT, make_warehouse, run_dbt
+
+# The night of Friday 2026-11-13: one sale is paired, one is overdue, one was declined, one line has no event;
+# last night left an overdue sale, a line, a payout that tonight's credit funds and a break of long ago.
+FILE = 4294967296
+NIGHT = f"""
+insert into raw.files (file_no, file_id, source, feed, logical_name, logical_key, file_name, business_date,
+    state, records, loaded, quarantined, computed_minor) values
+    (11, 'f11', 'terminal_log', 'terminal_log', 'log', '', 'log.csv', '2026-11-12', 'loaded', 4, 3, 1, 15700),
+    (12, 'f12', 'unionpay_zm', 'unionpay', 'zm', 'UP1', 'INN26111288ZM_UP1', '2026-11-12', 'loaded', 2, 2, 0, 10261),
+    (13, 'f13', 'bank_mt940', 'bank', 'mt', 'A1', 'A1.sta', '2026-11-12', 'loaded', 2, 2, 0, 8886),
+    (14, 'f14', 'merchants', 'reference', 'm', '', 'merchants.csv', '2026-11-12', 'loaded', 1, 1, 0, null);
+insert into raw.file_names select file_no, file_id, file_name from raw.files;
+insert into raw.file_names values (1, 'f1', 'old.csv'), (2, 'f2', 'INN26111088ZM_UP1');
+insert into raw.expected_files values ('unionpay_zm', 'unionpay', 'zm2', 'UP2', '2026-11-12');
+insert into raw.quarantined_records values (11, 5, 'amount "x" is no number', 'T1,x');
+insert into raw.merchants (merchant_id, settlement_account, unionpay_mer_id, currency) values
+    ('M1', 'A1', 'UP1', 'CNY');
+insert into raw.terminal_events (file_no, line_no, merchant_id, terminal_id, batch_no, stan, rrn, txn_type, channel,
+    amount_minor, currency, txn_at, txn_local, business_date, response_code) values
+    (11, 2, 'M1', 'T1', '1', '000001', 'R1', 'sale', 'card', 10000, 'CNY', '2026-11-12 10:00:00+08',
+        '2026-11-12 10:00:00', '2026-11-12', '00'),
+    (11, 3, 'M1', 'T1', '1', '000002', 'R2', 'refund', 'card', 5000, 'CNY', '2026-11-11 10:00:00+08',
+        '2026-11-11 10:00:00', '2026-11-11', '00'),
+    (11, 4, 'M1', 'T1', '1', '000003', 'R3', 'sale', 'card', 700, 'CNY', '2026-11-12 11:00:00+08',
+        '2026-11-12 11:00:00', '2026-11-12', '51');
+insert into raw.settlement_lines (file_no, line_no, acquirer, line_kind, acquirer_merchant_id, terminal_id, stan, rrn,
+    acquirer_txn_no, txn_type, txn_local, currency, gross_minor, fee_minor, net_minor, settlement_date) values
+    (12, 1, 'unionpay', 'transaction', 'UP1', 'T1', '000001', 'R1', 'Q1', 'sale', '2026-11-12 10:00:00', 'CNY',
+        10000, 38, 9962, '2026-11-12'),
+    (12, 2, 'unionpay', 'transaction', 'UP1', 'T1', '000009', 'R9', 'Q9', 'sale', '2026-11-12 12:00:00', 'CNY',
+        300, 1, 299, '2026-11-12');
+insert into raw.bank_entries (file_no, line_no, account, value_date, entry_date, amount_minor, currency, acquirer,
+    narrative) values
+    (13, 1, 'A1', '2026-11-12', '2026-11-12', 8800, 'CNY', 'unionpay', 'UNIONPAY M1'),
+    (13, 2, 'A1', '2026-11-12', '2026-11-12', 86, 'CNY', 'unionpay', 'UNIONPAY');
+insert into opening.terminal_items (item_key, file_no, line_no, first_run_date, match_state, merchant_id, terminal_id,
+    batch_no, stan, rrn, txn_type, channel, currency, is_approved, amount_minor, txn_at, txn_local, business_date)
+    values
+    ({FILE} + 7, 1, 7, '2026-11-11', 'unmatched', 'M1', 'T1', '1', '000777', 'R7', 'sale', 'card', 'CNY', true, 4200,
+        '2026-11-10 10:00:00+08', '2026-11-10 10:00:00', '2026-11-10');
+insert into opening.settlement_items (line_key, file_no, line_no, first_run_date, match_state, acquirer, merchant_id,
+    acquirer_merchant_id, terminal_id, stan, rrn, line_kind, txn_type, currency, gross_minor, fee_minor, net_minor,
+    txn_local, settlement_date) values
+    ({2 * FILE} + 8, 2, 8, '2026-11-11', 'unmatched', 'unionpay', 'M1', 'UP1', 'T1', '000888', 'R8', 'transaction',
+        'sale', 'CNY', 900, 3, 897, '2026-11-10 12:00:00', '2026-11-10');
+insert into opening.payouts (payout_id, acquirer, merchant_id, acquirer_merchant_id, settlement_account, currency,
+    settlement_date, due_date, line_count, expected_net_minor, received_minor) values
+    ('unionpay:M1:2026-11-11', 'unionpay', 'M1', 'UP1', 'A1', 'CNY', '2026-11-11', '2026-11-12', 3, 8800, 0),
+    ('unionpay:M1:2026-11-10', 'unionpay', 'M1', 'UP1', 'A1', 'CNY', '2026-11-10', '2026-11-11', 3, 7700, 0);
+insert into opening.breaks (break_id, subject_key, item_id, break_type, status, opened_on, closed_on, closed_by,
+    amount_at_risk_minor, currency) values
+    ('old', 5, 'f0-5', 'late_settlement', 'open', '2026-11-02', null, null, 100, 'CNY'),
+    ('done', 6, 'f0-6', 'missing_in_settlement', 'closed', '2026-11-02', '2026-11-03', 'matched', 100, 'CNY');
+"""
+
+
+@dataclass(frozen=True)
+class Night:
+    """A built night, and the SQL of its singular tests."""
+
+    warehouse: Path
+    compiled: Path
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
+    """The night above, built with all its data tests: every one of them passes."""
+    scratch = tmp_path_factory.mktemp("night")
+    warehouse = scratch / "warehouse.duckdb"
+    make_warehouse(warehouse, as_tables=True)
+    with duckdb.connect(str(warehouse)) as connection:
+        connection.register("calendar", calendar_table())
+        connection.execute("insert into raw.banking_calendar select * from calendar")
+        connection.execute(NIGHT)
+    run = run_dbt(["build", "--exclude-resource-type", "unit_test"], warehouse=warehouse, scratch=scratch)
+    assert run.failed() == [], run.output[-6000:]
+    assert run.returncode == 0, run.output[-4000:]
+    return Night(warehouse, run.target / "compiled" / "posrecon" / "tests")
+
+
+def test_night__decides_every_record(night: Night) -> None:
+    """The fixture is what its comment says; else the damages below prove little."""
+    with duckdb.connect(str(night.warehouse), read_only=True) as warehouse:
+        states = warehouse.execute(
+            "select match_state, count(*) from marts.fct_reconciliation_history group by all order by all"
+        ).fetchall()
+        types = warehouse.execute(
+            "select break_type, status, count(*) from marts.fct_breaks group by all order by all"
+        ).fetchall()
+        payouts = warehouse.execute("select payout_id, state from marts.fct_payouts order by all").fetchall()
+    assert states == [("excluded", 1), ("matched", 1), ("unmatched", 4)]
+    assert types == [
+        ("late_settlement", "open", 1),
+        ("missing_in_settlement", "closed", 1),
+        ("missing_in_settlement", "open", 1),
+        ("missing_in_terminal_log", "open", 2),
+        ("payout_not_received", "open", 1),
+        ("refund_not_settled", "open", 1),
+    ]
+    assert payouts == [
+        ("unionpay:M1:2026-11-10", "not_received"),
+        ("unionpay:M1:2026-11-11", "funded"),
+        ("unionpay:M1:2026-11-12", "pending"),
+    ]
+
+
+def _as_table(view: str, where: str) -> str:
+    """Replace a view by its rows that satisfy `where`: what a faulty filter in its model would do."""
+    return (
+        f"create table intermediate.damaged as select * from intermediate.{view} where {where};"
+        f"drop view intermediate.{view}; alter table intermediate.damaged rename to {view}"
+    )
+
+
+# What goes wrong, by the singular test that must see it.
+DAMAGES = {
+    "conservation_staging__every_record_is_loaded_or_quarantined": (
+        "delete from raw.quarantined_records",
+        "update raw.files set records = 9 where file_no = 12",
+    ),
+    "conservation_staging__every_loaded_record_is_staged": (
+        "delete from raw.terminal_events where line_no = 2",
+        "update raw.bank_entries set amount_minor = 85 where line_no = 2",
+        "update raw.files set state = 'conflict' where file_no = 12",
+    ),
+    "conservation_staging__raw_rows_and_money_are_staged": (
+        "update raw.settlement_lines set acquirer = 'wechat' where line_no = 2",
+    ),
+    "conservation_intermediate__pools_hold_tonight_and_opening": (
+        _as_table("int_recon__settlement_pool", "opening_state is null"),
+        _as_table("int_recon__terminal_pool", "txn_type <> 'refund'"),
+    ),
+    "conservation_intermediate__every_record_has_one_state": (
+        "delete from int_recon__item_states where match_state = 'excluded'",
+        "insert into int_recon__line_states from int_recon__line_states limit 1",
+        "update int_recon__item_states set amount_minor = amount_minor + 1 where match_state = 'matched'",
+    ),
+    "conservation_intermediate__pairs_are_mutual": (
+        "update int_recon__line_states set item_key = 5 where match_state = 'matched'",
+        "update int_recon__item_states set match_state = 'pending' where match_state = 'matched'",
+        "delete from int_recon__pairs",
+    ),
+    "conservation_intermediate__closing_is_what_is_not_final": (
+        "delete from int_recon__closing_terminal_items where match_state = 'unmatched'",
+        "delete from int_recon__closing_settlement_items",
+    ),
+    "conservation_intermediate__opening_items_reappear": (
+        "delete from int_recon__item_states where opening_state is not null",
+        "update int_recon__line_states set opening_state = null",
+    ),
+    "conservation_intermediate__payouts_hold_every_net": (
+        "update int_recon__payout_states set expected_net_minor = expected_net_minor - 1 "
+        "where state = 'pending'",
+        "delete from int_recon__payout_states where state = 'not_received'",
+        "update int_recon__payout_states set received_minor = 1 where state = 'pending'",
+    ),
+    "conservation_intermediate__every_credit_is_used_once_or_stays_open": (
+        "delete from int_recon__closing_bank_entries",
+        "insert into int_recon__payout_entries select 'other', entry_key, funding_rule "
+        "from int_recon__payout_entries",
+    ),
+    "conservation_intermediate__no_break_vanishes": (
+        "delete from int_recon__closing_breaks where break_id = 'old'",
+        "update int_recon__closing_breaks set status = 'open' where break_id = 'done'",
+        "update int_recon__closing_breaks set status = 'closed' where break_id = 'old'",
+    ),
+    "conservation_intermediate__every_break_found_is_kept": (
+        "insert into int_recon__closing_breaks from int_recon__closing_breaks limit 1",
+    ),
+    "open_breaks__stand_for_open_items": (
+        "update int_recon__item_states set match_state = 'matched' where match_state = 'unmatched'",
+        "update int_recon__payout_states set state = 'funded'",
+    ),
+    "open_items__have_their_break": (
+        "update int_recon__closing_breaks set status = 'closed' where break_type = 'refund_not_settled'",
+        "delete from int_recon__closing_breaks where break_type = 'payout_not_received'",
+    ),
+    "conservation_marts__history_holds_both_sides": (
+        "delete from fct_reconciliation_history where match_state = 'excluded'",
+        "update fct_reconciliation_history set net_minor = net_minor + 1 where match_state = 'matched'",
+    ),
+    "conservation_marts__control_rolls_forward": (
+        "update rpt_daily_control set closing_minor = closing_minor + 1",
+        "delete from rpt_daily_control where side = 'settlement'",
+        "delete from opening.terminal_items",
+    ),
+    "conservation_marts__readers_see_every_break_payout_and_file": (
+        "delete from fct_files where state = 'missing'",
+        "update fct_payouts set delta_minor = 0",
+    ),
+}
+
+
+def test_singular_tests__each_has_a_damage_that_it_must_see() -> None:
+    assert DAMAGES.keys() == {path.stem for path in (DBT / "tests").glob("*.sql")}
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"), [(name, damage) for name, damages in DAMAGES.items() for damage in damages]
+)
+def test_lost_money__is_seen_by_its_conservation_test(
+    night: Night, tmp_path: Path, name: str, damage: str
+) -> None:
+    copy = tmp_path / "warehouse.duckdb"
+    shutil.copy(night.warehouse, copy)
+    query = (night.compiled / f"{name}.sql").read_text(encoding="utf-8")
+    with duckdb.connect(str(copy)) as warehouse:
+        assert warehouse.execute(query).fetchall() == []
+        warehouse.execute("set search_path = 'intermediate,marts'")
+        warehouse.execute(damage)
+        assert warehouse.execute(query).fetchall() != []
