@@ -3,13 +3,14 @@
 A source YAML names its layout; to read a new kind of file, add a module here and its line to `LAYOUTS`.
 """
 
-from posrecon.formats import mt940, reference_csv, terminal_csv, unionpay_zm
+from posrecon.formats import mt940, reference_csv, terminal_csv, unionpay_zm, unionpay_zme
 from posrecon.formats.layout import Job, Layout, Parsed
 
 LAYOUTS: dict[str, Layout] = {
     "terminal_csv": Layout(terminal_csv.peek_log, terminal_csv.parse_log),
     "batch_close_csv": Layout(terminal_csv.peek_batch_close, terminal_csv.parse_batch_close),
     "unionpay_zm": Layout(unionpay_zm.peek_nothing, unionpay_zm.parse),
+    "unionpay_zme": Layout(unionpay_zm.peek_nothing, unionpay_zme.parse),
     "mt940": Layout(mt940.peek_date, mt940.parse),
     "merchants_csv": Layout(reference_csv.peek_nothing, reference_csv.parse_merchants),
     "terminals_csv": Layout(reference_csv.peek_nothing, reference_csv.parse_terminals),

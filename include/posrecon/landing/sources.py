@@ -20,6 +20,7 @@ LayoutName = Literal[
     "terminal_csv",
     "batch_close_csv",
     "unionpay_zm",
+    "unionpay_zme",
     "mt940",
     "merchants_csv",
     "terminals_csv",

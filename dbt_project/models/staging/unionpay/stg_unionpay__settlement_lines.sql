@@ -1,4 +1,4 @@
--- Grain: one row per accepted record of UnionPay's merchant files (ZM) of tonight.
+-- Grain: one row per accepted record of UnionPay's merchant files (ZM, and ZME for disputes) of tonight.
 
 select
     ---------- ids
@@ -13,6 +13,7 @@ select
     auth_code,
     acquirer_txn_no,
     orig_acquirer_txn_no,
+    orig_stan,
     merchant_order_no,
 
     ---------- attributes
@@ -30,6 +31,7 @@ select
 
     ---------- times
     txn_local,
+    orig_txn_local,
     settlement_date
 
 from {{ source('raw', 'settlement_lines') }}
