@@ -47,8 +47,6 @@ class LayoutError(PosreconError):
         next_step: Usually: ask the sender for the file again.
     """
 
-    def __init__(
-        self, what: str, *, bad_lines: tuple[BadLine, ...] = (), next_step: str = ""
-    ) -> None:
+    def __init__(self, what: str, *, bad_lines: tuple[BadLine, ...] = (), next_step: str = "") -> None:
         super().__init__(what, next_step=next_step)
         self.bad_lines = bad_lines

@@ -34,7 +34,9 @@ class Settings(BaseSettings):
         default=None, description="Hex key (32 bytes) of the archive; else secrets/archive.key."
     )
     threads: int = Field(default=2, ge=1, description="DuckDB threads of one task.")
-    memory_limit: str = Field(default="1500MB", description="DuckDB memory limit of one task; beyond it spills.")
+    memory_limit: str = Field(
+        default="1500MB", description="DuckDB memory limit of one task; beyond it spills."
+    )
     lookback_days: int = Field(
         default=45, ge=1, description="How far back duplicates and originals are looked for."
     )
