@@ -127,8 +127,15 @@ def swap_views(settings: Settings) -> None:
         builder.execute("use reader")
         for view in VIEWS:
             sql = _view_sql(settings, view, manifests)
-            if sql is not None:
+            if sql is None:
+                continue
+            try:
                 builder.execute(f"create view marts.{identifier(view.name)} as {sql}")
+            except duckdb.IOException as error:
+                raise NightError(
+                    f"marts.{view.name}: a published file is not there: {str(error).splitlines()[0]}",
+                    next_step=f"Rebuild it from the archive: posrecon replay --from {nights[0]}.",
+                ) from error
         builder.execute("use memory")
         builder.execute("detach reader")
 

@@ -215,6 +215,18 @@ def test_report__same_figures__are_in_the_manifest_the_json_and_the_text(setting
     assert "missing log (terminal_log): not here" in text
 
 
+def test_views__a_published_file_was_removed__names_it_and_the_way_to_rebuild_it(settings: Settings) -> None:
+    one_night(settings, NIGHT_1)
+    lost = settings.published / read_manifest(settings, NIGHT_1).tables["rpt_daily_control"].file
+    lost.unlink()
+
+    with pytest.raises(NightError, match=lost.name) as caught:
+        one_night(settings, NIGHT_2)
+
+    assert "posrecon replay --from 2026-11-12" in caught.value.next_step
+    assert read(settings, "select max(run_date)::varchar from marts.fct_breaks") == [("2026-11-12",)]
+
+
 def test_sweep__superseded_file__goes_only_when_it_is_old_and_no_manifest_names_it(
     settings: Settings,
 ) -> None:
