@@ -21,7 +21,7 @@ PY := include dags tests docs
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-strip-extras \
 	--generate-hashes --custom-compile-command "make lock"
 
-.PHONY: help setup nightly test test-slow lint format typecheck bench docs clean lock
+.PHONY: help setup nightly airflow test test-slow lint format typecheck bench docs clean lock
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ $(READY): $(LOCKED) pyproject.toml
 
 nightly: $(READY) ## Run three simulated nights in Airflow and show what they found
 	@$(BIN)/python -m posrecon.local_airflow nightly
+
+airflow: $(READY) ## Run Airflow with its web interface on this home, on 127.0.0.1:8080; Ctrl-C ends it
+	@$(BIN)/python -m posrecon.local_airflow up
 
 test: $(READY) ## Run every test but the slow ones
 	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile

@@ -1,6 +1,7 @@
 """The top level is fixed; what the repository says about itself is there."""
 
 import re
+import tomllib
 from pathlib import Path
 
 from tests.architecture.repository import ROOT, tracked_files
@@ -79,6 +80,19 @@ def test_text__mentions_only_documents_that_exist() -> None:
 def test_state__is_never_tracked() -> None:
     state = re.compile(r"\.(duckdb|wal|sqlite|db|key|pem|log|pyc)$|(^|/)(target|__pycache__|uncommitted)/")
     assert [name for name in tracked_files() if state.search(name)] == []
+
+
+def test_package__takes_every_file_of_its_own_with_it__licences_too() -> None:
+    package = ROOT / "include" / "posrecon"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    taken = {
+        path
+        for name, patterns in project["tool"]["setuptools"]["package-data"].items()
+        for pattern in patterns
+        for path in package.joinpath(*name.split(".")[1:]).glob(pattern)
+    }
+    own = {ROOT / name for name in tracked_files() if (ROOT / name).is_relative_to(package)}
+    assert sorted(path for path in own - taken if path.suffix != ".py") == []
 
 
 def test_locks__pin_every_requirement_with_hashes() -> None:
