@@ -3,7 +3,16 @@
 A source YAML names its layout; to read a new kind of file, add a module here and its line to `LAYOUTS`.
 """
 
-from posrecon.formats import mt940, reference_csv, terminal_csv, unionpay_zm, unionpay_zme
+from posrecon.formats import (
+    alipay_bill,
+    evidence,
+    mt940,
+    reference_csv,
+    terminal_csv,
+    unionpay_zm,
+    unionpay_zme,
+    wechat_bill,
+)
 from posrecon.formats.layout import Job, Layout, Parsed
 
 LAYOUTS: dict[str, Layout] = {
@@ -11,6 +20,9 @@ LAYOUTS: dict[str, Layout] = {
     "batch_close_csv": Layout(terminal_csv.peek_batch_close, terminal_csv.parse_batch_close),
     "unionpay_zm": Layout(unionpay_zm.peek_nothing, unionpay_zm.parse),
     "unionpay_zme": Layout(unionpay_zm.peek_nothing, unionpay_zme.parse),
+    "wechat_bill": Layout(wechat_bill.peek_date, wechat_bill.parse),
+    "alipay_bill": Layout(alipay_bill.peek_date, alipay_bill.parse),
+    "evidence": Layout(unionpay_zm.peek_nothing, evidence.parse),
     "mt940": Layout(mt940.peek_date, mt940.parse),
     "merchants_csv": Layout(reference_csv.peek_nothing, reference_csv.parse_merchants),
     "terminals_csv": Layout(reference_csv.peek_nothing, reference_csv.parse_terminals),

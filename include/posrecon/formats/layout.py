@@ -52,6 +52,7 @@ class Parsed:
     Attributes:
         datasets: Finished Parquet files by raw dataset.
         quarantine: Parquet of the refused records; None when there are none.
+        logical_part: What tells complementary files of one key and day apart, when the name does not.
         declared_minor, computed_minor: The total that the file states and the one of its loaded records.
     """
 
@@ -65,6 +66,7 @@ class Parsed:
     quarantine: Path | None = None
     declared_minor: int | None = None
     computed_minor: int | None = None
+    logical_part: str = ""
 
     def __post_init__(self) -> None:
         if self.records != self.loaded + self.quarantined:

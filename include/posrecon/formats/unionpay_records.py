@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,8 @@ Bytes: TypeAlias = npt.NDArray[np.uint8]
 Flags: TypeAlias = npt.NDArray[np.bool_]
 Numbers: TypeAlias = npt.NDArray[np.int64]
 Times: TypeAlias = npt.NDArray[np.datetime64]
+# Any Arrow array; the class takes no parameter at run time.
+Column: TypeAlias = "pa.Array[Any]"
 Check: TypeAlias = tuple[str, Flags, str]
 
 BATCH_RECORDS = 65_536
@@ -83,7 +85,7 @@ class Batch:
         return len(self.data)
 
 
-Convert: TypeAlias = Callable[[Batch, Job, date], tuple[dict[str, pa.Array], list[Check]]]
+Convert: TypeAlias = Callable[[Batch, Job, date], tuple[dict[str, Column], list[Check]]]
 
 
 def parse_records(job: Job, layout: RecordLayout, convert: Convert) -> Parsed:
@@ -185,7 +187,7 @@ def constant(value: str | None, rows: int) -> pa.StringArray:
 
 def masked_cards(field: Bytes) -> pa.StringArray:
     """Card numbers: one that arrives whole keeps its first six and last four."""
-    return cast(pa.StringArray, pc.replace_substring_regex(texts(field), SQL_RUN, r"\1****\2"))
+    return pc.replace_substring_regex(texts(field), SQL_RUN, r"\1****\2")
 
 
 def card_types(field: Bytes) -> pa.StringArray:
@@ -194,7 +196,7 @@ def card_types(field: Bytes) -> pa.StringArray:
     return named(codes, ["02", "03"], "credit", named(codes, ["01"], "debit", constant(None, len(codes))))
 
 
-def original(stan: Bytes, time: Bytes, clearing: date) -> tuple[pa.StringArray, pa.Array]:
+def original(stan: Bytes, time: Bytes, clearing: date) -> tuple[pa.StringArray, Column]:
     """Trace number and time of the original; null where the record names none (blank or zeros)."""
     number, digits = number_of(stan)
     local, possible = times_of(time, clearing)

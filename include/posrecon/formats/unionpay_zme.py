@@ -15,6 +15,7 @@ from posrecon.formats.layout import Job, Parsed
 from posrecon.formats.unionpay_records import (
     Batch,
     Check,
+    Column,
     RecordLayout,
     card_types,
     constant,
@@ -54,7 +55,7 @@ def parse(job: Job) -> Parsed:
     return parse_records(job, LAYOUT, _convert)
 
 
-def _convert(batch: Batch, job: Job, clearing: date) -> tuple[dict[str, pa.Array], list[Check]]:
+def _convert(batch: Batch, job: Job, clearing: date) -> tuple[dict[str, Column], list[Check]]:
     gross, gross_ok = number_of(batch.field("amount"))
     fee, fee_ok = signed(batch.field("fee"), positive=ord("D"))
     net, net_ok = signed(batch.field("settled"), positive=ord("C"))

@@ -12,7 +12,8 @@ associated data: no frame can be changed, moved, dropped or taken from another f
 import hashlib
 import os
 import struct
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -141,32 +142,42 @@ def _bound(sha256: str, last: bool) -> bytes:
 
 
 @contextmanager
-def open_plain(settings: Settings, sha256: str) -> Iterator[Path]:
-    """A path under which DuckDB and Python can read the clear content while the context is open.
+def held(settings: Settings, label: str, chunks: Iterable[bytes]) -> Iterator[Path]:
+    """A path under which DuckDB and Python can read some clear content while the context is open.
 
     On Linux the content is in memory (`memfd`) and never reaches a disk; elsewhere it is a 0600 file under
     `settings.tmp` that is removed at the end.
+    """
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create(f"posrecon-{label[:8]}")
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            for chunk in chunks:
+                _write_all(file.fileno(), chunk)
+            yield Path(f"/proc/self/fd/{descriptor}")
+        return
+    settings.tmp.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(
+        prefix=f"{label[:8]}.{os.getpid()}.", suffix=".clear", dir=settings.tmp
+    )
+    path = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def open_plain(settings: Settings, sha256: str) -> Iterator[Path]:
+    """The clear content of a blob as a path, while the context is open.
 
     Raises:
         ArchiveError: Names the blob and what is wrong with it; nothing unverified is given out.
     """
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create(f"posrecon-{sha256[:8]}")
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
-            for frame in read_frames(settings, sha256):
-                _write_all(file.fileno(), frame)
-            yield Path(f"/proc/self/fd/{descriptor}")
-        return
-    settings.tmp.mkdir(parents=True, exist_ok=True)
-    path = settings.tmp / f"{sha256}.{os.getpid()}.clear"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            for frame in read_frames(settings, sha256):
-                file.write(frame)
+    with held(settings, sha256, read_frames(settings, sha256)) as path:
         yield path
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -14,7 +14,11 @@ from posrecon.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
-    """One received file. `file_no` numbers files for ever; `file_id` names this arrival."""
+    """One received file. `file_no` numbers files for ever; `file_id` names this arrival.
+
+    Attributes:
+        container: SHA-256 of the zip that held the file, which is in the archive too; None when it came bare.
+    """
 
     file_no: int
     file_id: str
@@ -23,6 +27,7 @@ class Receipt:
     file_name: str
     sha256: str
     bytes: int
+    container: str | None = None
 
 
 def file_id_of(run_date: date, feed: str, file_name: str, sha256: str) -> str:

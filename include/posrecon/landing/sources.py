@@ -21,6 +21,9 @@ LayoutName = Literal[
     "batch_close_csv",
     "unionpay_zm",
     "unionpay_zme",
+    "wechat_bill",
+    "alipay_bill",
+    "evidence",
     "mt940",
     "merchants_csv",
     "terminals_csv",
@@ -59,8 +62,9 @@ class Source(BaseModel):
         description="Regular expression over the whole file name. Groups: date (YYYYMMDD), date6 (YYMMDD), "
         "key (whom the file is about), part… (what tells several files of one day apart)."
     )
-    date_from: Literal["name", "content", "none"] = Field(
-        description="Where the business date stands; none = the file is in force when it arrives."
+    date_from: Literal["name", "content", "name_or_content", "none"] = Field(
+        description="Where the business date stands; name_or_content = in the name when it has one; "
+        "none = the file is in force when it arrives."
     )
     zone: str
     cut_off: time | None = None
@@ -119,7 +123,7 @@ class Source(BaseModel):
             try:
                 day = date.fromisoformat(digits)
             except ValueError:
-                if self.date_from == "name":
+                if self.date_from.startswith("name"):
                     return None  # 31 November is no date: the name is not one that this source sends
         part = "-".join(text for name, text in sorted(groups.items()) if name.startswith("part"))
         return NameParts(business_date=day, key=groups.get("key", ""), part=part)

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from posrecon.errors import LayoutError, NightError
 from posrecon.landing.archive import ArchiveError, open_plain, sha256_of, store
+from posrecon.landing.containers import is_zip, members_of, open_content, open_member
 from posrecon.landing.files import put_in_place, write_json
 from posrecon.landing.inbox import InboxFile, business_date_of, recognise, scan_inbox
 from posrecon.landing.outcomes import (
@@ -82,28 +83,59 @@ def _take_in(settings: Settings, run_date: date) -> None:
                 raise
             log.warning("%s", error)
             continue
-        file_id = file_id_of(run_date, feed, file_name, sha256)
-        if file_id not in known:
-            file_no += 1
-            write_receipt(
-                settings,
-                Receipt(
-                    file_no=file_no,
-                    file_id=file_id,
-                    run_date=run_date,
-                    feed=feed,
-                    file_name=file_name,
-                    sha256=sha256,
-                    bytes=before.st_size,
-                ),
-            )
-            known.add(file_id)
+        for arrival in _arrivals(settings, file_name, sha256, before.st_size):
+            file_id = file_id_of(run_date, feed, arrival.file_name, arrival.sha256)
+            if file_id not in known:
+                file_no += 1
+                write_receipt(
+                    settings,
+                    Receipt(
+                        file_no=file_no, file_id=file_id, run_date=run_date, feed=feed, **asdict(arrival)
+                    ),
+                )
+                known.add(file_id)
         if _changed(file.path, before):
             log.warning(
                 "%s/%s: changed after it was archived; the new content stays in the inbox", feed, file_name
             )
             continue
         file.path.unlink()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Arrival:
+    """What a receipt says beside the night: a bare file, or one member of a zip."""
+
+    file_name: str
+    sha256: str
+    bytes: int
+    container: str | None = None
+
+
+def _arrivals(settings: Settings, file_name: str, sha256: str, size: int) -> list[_Arrival]:
+    """The file itself; of a zip its members, each archived too. A zip that cannot be opened arrives as itself."""
+    whole = _Arrival(file_name=file_name, sha256=sha256, bytes=size)
+    if not is_zip(file_name):
+        return [whole]
+    found: list[_Arrival] = []
+    try:
+        with open_plain(settings, sha256) as path:
+            for member in members_of(path, file_name):
+                with open_member(settings, path, file_name, member) as content:
+                    digest = sha256_of(content)
+                    store(settings, content, digest)
+                    found.append(
+                        _Arrival(
+                            file_name=f"{file_name}!{member.name}",
+                            sha256=digest,
+                            bytes=content.stat().st_size,
+                            container=sha256,
+                        )
+                    )
+    except LayoutError as error:
+        log.warning("%s", error)
+        return [whole]
+    return found
 
 
 def _changed(path: Path, before: os.stat_result) -> bool:
@@ -121,44 +153,57 @@ def parse_file(settings: Settings, run_date: date, file_id: str) -> Outcome:
         ArchiveError: The blob is missing or was changed: the night must not go on as if the file were bad.
         NightError: No receipt has this file id.
     """
-    from posrecon.formats import LAYOUTS, Job
-
     receipt = read_receipt(settings, run_date, file_id)
     matches = recognise(load_sources(settings.sources_dir), receipt.feed, receipt.file_name)
-    with open_plain(settings, receipt.sha256) as path:
-        if len(matches) != 1:
+    if is_zip(receipt.file_name):
+        return _refuse(settings, receipt, _unopened(settings, receipt), None, None, None)
+    if len(matches) != 1:
+        with open_plain(settings, receipt.sha256):
             return _refuse(settings, receipt, _unrecognised(receipt, matches), None, None, None)
-        source, name = matches[0]
-        scratch = settings.tmp / "parse" / f"{run_date}-{file_id}-{os.getpid()}"
-        scratch.mkdir(parents=True, exist_ok=True)
-        try:
-            parsed = LAYOUTS[source.layout].parse(
-                Job(
-                    path=path,
-                    file_name=receipt.file_name,
-                    file_no=receipt.file_no,
-                    source=source,
-                    name=name,
-                    scratch=scratch,
-                    settings=settings,
-                )
+    source, name = matches[0]
+    try:
+        with open_content(settings, receipt.sha256, receipt.file_name) as path:
+            return _parse_content(settings, receipt, path, source, name)
+    except LayoutError as error:  # the gzip around it cannot be opened
+        return _refuse(settings, receipt, error, source, name, name.business_date)
+
+
+def _parse_content(
+    settings: Settings, receipt: Receipt, path: Path, source: Source, name: NameParts
+) -> Outcome:
+    from posrecon.formats import LAYOUTS, Job
+
+    run_date, file_id = receipt.run_date, receipt.file_id
+    scratch = settings.tmp / "parse" / f"{run_date}-{file_id}-{os.getpid()}"
+    scratch.mkdir(parents=True, exist_ok=True)
+    try:
+        parsed = LAYOUTS[source.layout].parse(
+            Job(
+                path=path,
+                file_name=receipt.file_name,
+                file_no=receipt.file_no,
+                source=source,
+                name=name,
+                scratch=scratch,
+                settings=settings,
             )
-            _drop_results(settings, receipt, keep=set(parsed.datasets))
-            for dataset, result in parsed.datasets.items():
-                put_in_place(result, _partition(settings, dataset, receipt))
-            if parsed.quarantine is not None:
-                put_in_place(parsed.quarantine, _quarantine(settings, receipt, "parquet"))
-        except LayoutError as error:
-            return _refuse(settings, receipt, error, source, name, business_date_of(path, source, name))
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+        )
+        _drop_results(settings, receipt, keep=set(parsed.datasets))
+        for dataset, result in parsed.datasets.items():
+            put_in_place(result, _partition(settings, dataset, receipt))
+        if parsed.quarantine is not None:
+            put_in_place(parsed.quarantine, _quarantine(settings, receipt, "parquet"))
+    except LayoutError as error:
+        return _refuse(settings, receipt, error, source, name, business_date_of(path, source, name))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
     # Reference lists have no date of their own: a list is the one of the night that received it.
     day = parsed.business_date
     logical_day = run_date if source.is_snapshot else day
     outcome = Outcome(
         **_identity(receipt),
         source=source.name,
-        logical_name=source.logical_name(parsed.logical_key, logical_day, name.part),
+        logical_name=source.logical_name(parsed.logical_key, logical_day, name.part or parsed.logical_part),
         logical_key=parsed.logical_key,
         business_date=day,
         state="loaded",
@@ -172,6 +217,21 @@ def parse_file(settings: Settings, run_date: date, file_id: str) -> Outcome:
     )
     write_outcome(settings, run_date, outcome)
     return outcome
+
+
+def _unopened(settings: Settings, receipt: Receipt) -> LayoutError:
+    """Why a zip arrived as itself and not as its members."""
+    try:
+        with open_plain(settings, receipt.sha256) as path:
+            for member in members_of(path, receipt.file_name):
+                with open_member(settings, path, receipt.file_name, member):
+                    pass
+    except LayoutError as error:
+        return error
+    raise NightError(
+        f"{receipt.file_name}: the zip could not be opened when it was received, but can be now.",
+        next_step="Put it into the inbox again.",
+    )
 
 
 def _unrecognised(receipt: Receipt, matches: tuple[tuple[Source, NameParts], ...]) -> LayoutError:
@@ -227,7 +287,7 @@ def _refuse(
 def _identity(receipt: Receipt) -> dict[str, Any]:
     """The fields of an outcome that the receipt gives."""
     fields = asdict(receipt)
-    del fields["run_date"]
+    del fields["run_date"], fields["container"]
     return fields
 
 
