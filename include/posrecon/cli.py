@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from rich.table import Table
 
-    from posrecon.night import NightSummary, Step
+    from posrecon.night import NightSummary, Step, WaitingFile
     from posrecon.settings import Settings
 
 BAD_LINES_SHOWN_MAX = 20
+WAITING_NAMES_SHOWN_MAX = 3
 
 app = typer.Typer(
     name="posrecon",
@@ -162,6 +163,21 @@ def replay(
             print(f"{summary.run_date}  {summary.night_digest}")
         _show_summary(summaries[-1])
     raise typer.Exit(max(summary.exit_code for summary in summaries))
+
+
+@app.command()
+def relocate(as_json: JsonOption = False) -> None:
+    """Make the readers' views again after the home was moved or copied."""
+    from posrecon.night import relocate as make_views_again
+    from posrecon.warehouse.manifests import reader_database
+
+    settings = _settings()
+    nights = make_views_again(settings)
+    path = reader_database(settings)
+    if as_json:
+        _print_json({"published": path, "nights": nights})
+    else:
+        print(f"{path} shows {len(nights)} night{'s' if len(nights) > 1 else ''} to {nights[-1]}.")
 
 
 @app.command()
@@ -369,11 +385,31 @@ def _show_summary(summary: "NightSummary") -> None:
         console.print(table)
     for problem in figures["file_problems"]:
         console.print(f"FILE {problem_text(problem)}", markup=False, soft_wrap=True)
+    for line in _waiting_lines(summary.waiting):
+        console.print(f"WAIT {line}", markup=False, soft_wrap=True)
     steps = ", ".join(f"{name} {seconds:.1f}" for name, seconds in summary.seconds.items())
     print(f"Seconds: {steps}; total {sum(summary.seconds.values()):.1f}")
     for name, path in summary.paths.items():
         print(f"{name:<12} {path}")
     print(f"{'digest':<12} {summary.digest}")
+
+
+def _waiting_lines(files: "Sequence[WaitingFile]") -> Iterator[str]:
+    """One line for each reason to wait: how many files, why, and the first of them."""
+    reasons: dict[str, list[str]] = {}
+    for file in files:
+        if file.state == "early":
+            reason = f"for the night of {file.run_date}"
+        elif file.state == "unfinished":
+            reason = "unfinished: a sender is still writing"
+        else:
+            reason = "for the next night: arrived during this one"
+        reasons.setdefault(reason, []).append(f"{file.feed}/{file.file_name}")
+    for reason, names in sorted(reasons.items()):
+        shown = ", ".join(names[:WAITING_NAMES_SHOWN_MAX])
+        hidden = len(names) - WAITING_NAMES_SHOWN_MAX
+        more = f" and {hidden:,} more" if hidden > 0 else ""
+        yield f"{len(names):,} file{'s' if len(names) > 1 else ''} {reason}: {shown}{more}"
 
 
 def _show_rows(

@@ -1,6 +1,7 @@
 """The night as an ordered list of steps. The command line walks it in one process, the DAG in tasks."""
 
 import json
+import logging
 import multiprocessing
 import os
 import threading
@@ -8,8 +9,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import asdict, dataclass, replace
+from datetime import date, timedelta
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from posrecon.landing import Outcome
     from posrecon.transform.run import DbtSession
     from posrecon.validation.run import Validation
+
+log = logging.getLogger(__name__)
 
 
 class Observer(Protocol):
@@ -107,6 +110,26 @@ class Step:
 
 
 @dataclass(frozen=True)
+class WaitingFile:
+    """A file that a night has left in the inbox.
+
+    Attributes:
+        feed: Folder of the inbox.
+        file_name: Name in it.
+        state: early (dated on or after the run date), unfinished (still being written), or due (arrived while
+            the night was at work).
+        business_date: Date of an early file.
+        run_date: The night that will read an early file.
+    """
+
+    feed: str
+    file_name: str
+    state: str
+    business_date: date | None
+    run_date: date | None
+
+
+@dataclass(frozen=True)
 class NightSummary:
     """What a night did.
 
@@ -117,6 +140,7 @@ class NightSummary:
         night_digest: SHA-256 over the tables and state of this night alone.
         seconds: Duration by step.
         paths: Where to look: report, published database, Data Docs.
+        waiting: What is in the inbox after the night; it has no part in the figures.
     """
 
     run_date: date
@@ -125,6 +149,7 @@ class NightSummary:
     night_digest: str
     seconds: dict[str, float]
     paths: dict[str, str]
+    waiting: tuple[WaitingFile, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -139,6 +164,7 @@ class NightSummary:
             "night_digest": self.night_digest,
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
             "paths": self.paths,
+            "waiting": [asdict(file) for file in self.waiting],
             "exit_code": self.exit_code,
         }
 
@@ -282,7 +308,8 @@ def run_night(settings: Settings, run_date: date, *, observer: Observer | None =
     with night_lock(settings):
         check_may_run(settings, run_date)
         seconds = _walk(Night(settings, run_date), observer or Silent())
-        return summary_of(settings, run_date, seconds)
+        summary = summary_of(settings, run_date, seconds)
+        return replace(summary, waiting=waiting_files(settings, run_date))
 
 
 def replay(
@@ -317,6 +344,52 @@ def replay(
         return [summary_of(settings, run_date, seconds) for run_date, seconds in summaries]
 
 
+def relocate(settings: Settings) -> list[date]:
+    """Make the readers' views again, for a home that was moved or copied: they name files by absolute path.
+
+    Returns:
+        The nights that readers see.
+
+    Raises:
+        UsageError: Nothing is published, a replay is unfinished, or a night is at work.
+        NightError: A published file did not come along.
+    """
+    from posrecon.warehouse.publish import swap_views
+
+    with night_lock(settings):
+        nights = published_nights(settings)
+        if not nights:
+            raise UsageError(
+                f"{settings.published}: nothing is published here.",
+                next_step="Set POSRECON_HOME to the folder that the home was moved to.",
+            )
+        _require_no_unfinished_replay(settings)
+        swap_views(settings)
+        return nights
+
+
+def waiting_files(settings: Settings, run_date: date) -> tuple[WaitingFile, ...]:
+    """What the night of `run_date` leaves in the inbox, by feed and name."""
+    from posrecon.landing.inbox import scan_inbox
+
+    try:
+        found = scan_inbox(settings, run_date)
+    except OSError as error:
+        # The night is done and good; a file that is taken away meanwhile must not make it look failed.
+        log.warning("%s: the files that wait cannot be listed: %s", settings.inbox, error)
+        return ()
+    return tuple(
+        WaitingFile(
+            file.feed,
+            file.path.name,
+            file.state,
+            file.business_date if file.state == "early" else None,
+            file.business_date + timedelta(days=1) if file.state == "early" and file.business_date else None,
+        )
+        for file in found
+    )
+
+
 def check_may_run(settings: Settings, run_date: date) -> None:
     """Refuse a night that would contradict what is published.
 
@@ -331,13 +404,7 @@ def check_may_run(settings: Settings, run_date: date) -> None:
             f"night{'s' if len(later) > 1 else ''} (first {later[0]}) started from it.",
             next_step=f"Rebuild it with all that follow: posrecon replay --from {run_date}.",
         )
-    marker = _replay_marker(settings)
-    if marker.exists():
-        unfinished = json.loads(marker.read_text(encoding="utf-8"))
-        raise UsageError(
-            f"A replay of {unfinished['from']} to {unfinished['to']} stopped half-way.",
-            next_step=f"Finish it first: posrecon replay --from {unfinished['from']}.",
-        )
+    _require_no_unfinished_replay(settings)
     require_earlier_nights_published(settings, run_date)
 
 
@@ -385,6 +452,16 @@ def _teller(observer: Observer, step: Step) -> Tell:
 
 def _replay_marker(settings: Settings) -> Path:
     return settings.published / "replay.json"
+
+
+def _require_no_unfinished_replay(settings: Settings) -> None:
+    marker = _replay_marker(settings)
+    if marker.exists():
+        unfinished = json.loads(marker.read_text(encoding="utf-8"))
+        raise UsageError(
+            f"A replay of {unfinished['from']} to {unfinished['to']} stopped half-way.",
+            next_step=f"Finish it first: posrecon replay --from {unfinished['from']}.",
+        )
 
 
 def _nights_to_replay(settings: Settings, first: date, last: date | None) -> list[date]:

@@ -3,6 +3,8 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -155,6 +157,56 @@ def test_night__files_missing__is_exit_code_3_and_json_on_standard_output_alone(
     assert shown["files"] == {"loaded": 1, "missing": 1}
     assert shown["exit_code"] == 3
     assert len(shown["digest"]) == 64
+
+
+def test_night__files_that_wait__are_told_by_reason_and_listed_in_json(
+    home: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    early = [
+        night.WaitingFile("unionpay", f"INN{n}", "early", date(2026, 11, 12), date(2026, 11, 13))
+        for n in range(5)
+    ]
+    waiting = (*early, night.WaitingFile("bank", "[red].part", "unfinished", None, None))
+    monkeypatch.setattr(
+        night,
+        "run_night",
+        lambda settings, run_date, observer: replace(night.summary_of(settings, run_date), waiting=waiting),
+    )
+
+    cli.run(["night", "--date", "2026-11-12"])
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if line.startswith("WAIT ")] == [
+        "WAIT 5 files for the night of 2026-11-13: unionpay/INN0, unionpay/INN1, unionpay/INN2 and 2 more",
+        "WAIT 1 file unfinished: a sender is still writing: bank/[red].part",
+    ]
+
+    cli.run(["night", "--date", "2026-11-12", "--json"])
+    shown = json.loads(capsys.readouterr().out)["waiting"]
+    assert len(shown) == 6
+    assert shown[0] == {
+        "feed": "unionpay",
+        "file_name": "INN0",
+        "state": "early",
+        "business_date": "2026-11-12",
+        "run_date": "2026-11-13",
+    }
+
+
+def test_moved_home__readers_commands_point_to_relocate__which_heals_it(
+    home: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["breaks", "--json"]) == 0
+    before = capsys.readouterr().out
+    moved = home.home.rename(home.home.with_name("moved"))
+    monkeypatch.setenv("POSRECON_HOME", str(moved))
+
+    assert cli.run(["breaks", "--json"]) == 2
+    assert "Next step: If this home was moved: posrecon relocate." in capsys.readouterr().err
+
+    assert cli.run(["relocate"]) == 0
+    assert capsys.readouterr().out == f"{moved}/published/posrecon.duckdb shows 1 night to {NIGHT_1}.\n"
+    assert cli.run(["breaks", "--json"]) == 0
+    assert capsys.readouterr().out == before
 
 
 def test_status__lists_published_and_unfinished_nights(

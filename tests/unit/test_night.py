@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from posrecon.errors import NightError, UsageError
-from posrecon.night import STEPS, NightSummary, check_may_run, replay, run_night
+from posrecon.night import (
+    STEPS,
+    NightSummary,
+    WaitingFile,
+    check_may_run,
+    relocate,
+    replay,
+    run_night,
+    waiting_files,
+)
 from posrecon.settings import Settings
 from posrecon.warehouse.connection import night_lock
 from posrecon.warehouse.manifests import Manifest, previous_night, published_digest, write_manifest
@@ -162,3 +171,46 @@ def test_published_digest__changes_with_any_file_of_any_night(settings: Settings
 
     assert len(digests) == 2
     assert published_digest(settings) in digests  # a night without tables adds nothing
+
+
+def test_waiting__says_which_night_reads_an_early_file__and_what_is_unfinished(settings: Settings) -> None:
+    for name in (
+        "unionpay/INN26111388ZM_898310058120001",
+        "bank/statement.sta.part",
+        "reference/merchants.csv",
+    ):
+        path = settings.inbox / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    assert waiting_files(settings, NIGHT_2) == (
+        WaitingFile("bank", "statement.sta.part", "unfinished", None, None),
+        WaitingFile("reference", "merchants.csv", "due", None, None),
+        WaitingFile(
+            "unionpay", "INN26111388ZM_898310058120001", "early", date(2026, 11, 13), date(2026, 11, 14)
+        ),
+    )
+
+
+def test_waiting__the_inbox_cannot_be_listed__does_not_spoil_a_good_night(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def gone(*_: object) -> None:
+        raise FileNotFoundError("taken away")
+
+    monkeypatch.setattr("posrecon.landing.inbox.scan_inbox", gone)
+
+    assert waiting_files(settings, NIGHT_1) == ()
+    assert "cannot be listed: taken away" in caplog.text
+
+
+def test_relocate__nothing_published_or_a_replay_stopped_half_way__is_refused(settings: Settings) -> None:
+    with pytest.raises(UsageError, match="nothing is published here"):
+        relocate(settings)
+    published(settings, NIGHT_1)
+    (settings.published / "replay.json").write_text(
+        '{"from": "2026-11-12", "to": "2026-11-12"}', encoding="utf-8"
+    )
+
+    with pytest.raises(UsageError, match="stopped half-way"):
+        relocate(settings)

@@ -20,7 +20,7 @@ def open_published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open what readers see, read-only.
 
     Raises:
-        UsageError: Nothing has been published yet.
+        UsageError: Nothing has been published yet, or the home was moved since.
     """
     path = reader_database(settings)
     if not path.exists():
@@ -30,7 +30,14 @@ def open_published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         )
     with connect(settings, path, read_only=True) as published:
         published.execute("use posrecon.marts")
-        yield published
+        try:
+            yield published
+        except duckdb.IOException as error:
+            # A view names its files by absolute path.
+            raise UsageError(
+                f"{path}: a published file is not where its view says: {str(error).splitlines()[0]}",
+                next_step="If this home was moved: posrecon relocate.",
+            ) from error
 
 
 def rows_of(published: duckdb.DuckDBPyConnection, query: str, values: list[Any] | None = None) -> list[Row]:
