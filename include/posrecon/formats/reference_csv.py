@@ -36,7 +36,9 @@ _KINDS: dict[str, tuple[str, tuple[str, ...], str, str]] = {
             "merchant_id", "name", "city", "settlement_account", "unionpay_mer_id", "wechat_mch_id", "alipay_pid",
             "currency",
         ),
-        "merchant_id, name, city, settlement_account, unionpay_mer_id, wechat_mch_id, alipay_pid, currency",
+        # Bills append 0156 to the 16 digits of the account; a list may write it either way.
+        r"""merchant_id, name, city, settlement_account, unionpay_mer_id, wechat_mch_id,
+        regexp_replace(alipay_pid, '^(\d{16})0156$', '\1') as alipay_pid, currency""",
         """when merchant_id is null then 'merchant_id is empty'
         when settlement_account is null then 'settlement_account is empty'
         when unionpay_mer_id is not null and length(unionpay_mer_id) <> 15
