@@ -46,14 +46,19 @@ class ExpectNoRows(UnexpectedRowsExpectation):
         """Judge one night; the library's own hook for custom expectations."""
         del runtime_configuration, execution_engine
         count = int(metrics["unexpected_rows_query.row_count"])
-        examples = [
-            ", ".join(f"{name} {value}" for name, value in row.items())
-            for row in metrics["unexpected_rows_query.table"][:EXAMPLES_MAX]
-        ]
         return {
             "success": count == 0,
-            "result": {"observed_value": count, "details": {"examples": examples}},
+            "result": {"observed_value": count, "details": self._details(metrics)},
         }
+
+    def _details(self, metrics: dict[str, Any]) -> dict[str, Any]:
+        """The first rows that break the rule, as text."""
+        rows = metrics["unexpected_rows_query.table"][:EXAMPLES_MAX]
+        return {"examples": [", ".join(f"{name} {value}" for name, value in row.items()) for row in rows]}
+
+    @classmethod
+    def _text(cls, result: dict[str, Any]) -> str:
+        return rows_text(result)
 
     @classmethod
     @renderer(renderer_type=LegacyDiagnosticRendererType.OBSERVED_VALUE)
@@ -64,9 +69,9 @@ class ExpectNoRows(UnexpectedRowsExpectation):
         runtime_configuration: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> str:
-        """Count and first examples for people, e.g. `1 row: missing_date 2026-11-11`."""
+        """Count and more for people, e.g. `1 row: missing_date 2026-11-11` or `3 breaks · 1,234.56 CNY`."""
         del configuration, runtime_configuration, kwargs
-        return rows_text(dict(result.result)) if result is not None and result.result else "--"
+        return cls._text(dict(result.result)) if result is not None and result.result else "--"
 
 
 class ExpectNoDisputableBreaks(ExpectNoRows):
@@ -86,15 +91,8 @@ class ExpectNoDisputableBreaks(ExpectNoRows):
     )
     success_keys: ClassVar[tuple[str, ...]] = ("unexpected_rows_query", "money_query")
 
-    def _validate(
-        self,
-        metrics: dict[str, Any],
-        runtime_configuration: dict[str, Any] | None = None,
-        execution_engine: ExecutionEngine[Any] | None = None,
-    ) -> ExpectationValidationResult | dict[str, Any]:
-        """Judge one night; the library's own hook for custom expectations."""
-        del runtime_configuration, execution_engine
-        count = int(metrics["unexpected_rows_query.row_count"])
+    def _details(self, metrics: dict[str, Any]) -> dict[str, Any]:
+        """The money at stake by currency, and the first breaks."""
         money = [
             {
                 "currency": row["currency"],
@@ -104,23 +102,11 @@ class ExpectNoDisputableBreaks(ExpectNoRows):
             for row in metrics["disputable_breaks.money"]
         ]
         examples = [row["break_id"] for row in metrics["unexpected_rows_query.table"][:EXAMPLES_MAX]]
-        return {
-            "success": count == 0,
-            "result": {"observed_value": count, "details": {"money": money, "examples": examples}},
-        }
+        return {"money": money, "examples": examples}
 
     @classmethod
-    @renderer(renderer_type=LegacyDiagnosticRendererType.OBSERVED_VALUE)
-    def _diagnostic_observed_value_renderer(
-        cls,
-        configuration: ExpectationConfiguration | None = None,
-        result: ExpectationValidationResult | None = None,
-        runtime_configuration: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> str:
-        """Count and money for people, e.g. `3 breaks · 1,234.56 CNY`."""
-        del configuration, runtime_configuration, kwargs
-        return breaks_text(dict(result.result)) if result is not None and result.result else "--"
+    def _text(cls, result: dict[str, Any]) -> str:
+        return breaks_text(result)
 
 
 def rows_text(result: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from posrecon.errors import NightError
+from posrecon.warehouse.sql import identifier
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,14 @@ class Table:
     columns: tuple[Column, ...]
     order_by: tuple[str, ...]
     lookback: bool
+
+    @property
+    def projection(self) -> str:
+        """Select list of exactly the declared columns, each cast to its declared type."""
+        return ", ".join(
+            f"cast({identifier(column.name)} as {column.data_type}) as {identifier(column.name)}"
+            for column in self.columns
+        )
 
 
 @lru_cache(maxsize=8)

@@ -126,12 +126,9 @@ def _create_view(
         columns = ", ".join(f"cast(null as {c.data_type}) as {identifier(c.name)}" for c in table.columns)
         warehouse.execute(f"create view {target} as select {columns} where false")
         return
-    columns = ", ".join(
-        f"cast({identifier(c.name)} as {c.data_type}) as {identifier(c.name)}" for c in table.columns
-    )
     source = read_parquet(paths, union_by_name=len(paths) > 1)
     try:
-        warehouse.execute(f"create view {target} as select {columns} from {source} where {where}")
+        warehouse.execute(f"create view {target} as select {table.projection} from {source} where {where}")
     except duckdb.Error as error:
         raise NightError(
             f"{paths[0]}: {target} cannot be read as declared: {str(error).splitlines()[0]}",

@@ -201,12 +201,14 @@ def _export_state(
             f"{schema}.{relation}: {', '.join(missing)} is declared for opening.{table.name}, not built.",
             next_step="Make the model and models/opening.yml agree.",
         )
-    columns = ", ".join(
-        f"cast({identifier(c.name)} as {c.data_type}) as {identifier(c.name)}" for c in table.columns
-    )
     target = settings.state / table.name / f"run_date={run_date}.parquet"
     with written_aside(target) as aside:
-        _copy(warehouse, f"select {columns} from {schema}.{identifier(relation)}", table.order_by, aside)
+        _copy(
+            warehouse,
+            f"select {table.projection} from {schema}.{identifier(relation)}",
+            table.order_by,
+            aside,
+        )
         return sha256_of(aside)
 
 

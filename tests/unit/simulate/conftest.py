@@ -33,6 +33,20 @@ class Simulated:
         cells = lines[int(label["terminal_line"]) - 1].split(",")
         return dict(zip(lines[0].split(","), cells, strict=True))
 
+    def logs(self) -> dict[str, list[dict[str, str]]]:
+        """Every terminal log by name."""
+        paths = (self.out / "terminal_log").glob("terminal_log*")
+        return {path.name: self.rows(f"terminal_log/{path.name}") for path in paths}
+
+    def undone(self) -> set[tuple[str, str, str]]:
+        """(terminal, batch, STAN) of every event that a void or a reversal takes back."""
+        return {
+            (row["terminal_id"], row["batch_no"], row["orig_stan"])
+            for rows in self.logs().values()
+            for row in rows
+            if row["txn_type"] in ("void", "reversal")
+        }
+
     def zm_line(self, label: dict[str, str]) -> bytes:
         """The physical line of a settlement file that a label names."""
         content = (self.out / "unionpay" / label["settlement_file"]).read_bytes()

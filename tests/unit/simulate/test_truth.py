@@ -137,16 +137,7 @@ def test_no_line__settles_a_decline_or_an_undone_sale_without_a_label(simulated:
         for name in ("declined_but_settled", "reversed_but_settled")
         for row in simulated.truth(name)
     }
-    lines = {
-        path.name: simulated.rows(f"terminal_log/{path.name}")
-        for path in (simulated.out / "terminal_log").glob("terminal_log*")
-    }
-    undone = {
-        (row["terminal_id"], row["batch_no"], row["orig_stan"])
-        for rows in lines.values()
-        for row in rows
-        if row["txn_type"] in ("void", "reversal")
-    }
+    lines, undone = simulated.logs(), simulated.undone()
     for label in simulated.truth("pair"):
         if (label["terminal_file"], label["terminal_line"]) not in labelled:
             row = lines[label["terminal_file"]][int(label["terminal_line"]) - 2]
@@ -177,16 +168,7 @@ def test_expected_money__that_never_came_is_labelled_or_not_yet_due(simulated: S
         for name in ("missing_in_settlement", "duplicate_in_terminal_log")
         for row in simulated.truth(name)
     }
-    lines = {
-        path.name: simulated.rows(f"terminal_log/{path.name}")
-        for path in (simulated.out / "terminal_log").glob("terminal_log*")
-    }
-    undone = {
-        (row["terminal_id"], row["batch_no"], row["orig_stan"])
-        for rows in lines.values()
-        for row in rows
-        if row["txn_type"] in ("void", "reversal")
-    }
+    lines, undone = simulated.logs(), simulated.undone()
     last_day = str(START + timedelta(days=simulated.summary.nights - 1))
     pending = 0
     for name, rows in lines.items():
