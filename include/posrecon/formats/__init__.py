@@ -9,6 +9,7 @@ from posrecon.formats import (
     mt940,
     reference_csv,
     terminal_csv,
+    terminal_log,
     unionpay_zm,
     unionpay_zme,
     wechat_bill,
@@ -16,7 +17,7 @@ from posrecon.formats import (
 from posrecon.formats.layout import Job, Layout, Parsed
 
 LAYOUTS: dict[str, Layout] = {
-    "terminal_csv": Layout(terminal_csv.peek_log, terminal_csv.parse_log),
+    "terminal_log": Layout(terminal_log.peek_date, terminal_log.parse),
     "batch_close_csv": Layout(terminal_csv.peek_batch_close, terminal_csv.parse_batch_close),
     "unionpay_zm": Layout(unionpay_zm.peek_nothing, unionpay_zm.parse),
     "unionpay_zme": Layout(unionpay_zm.peek_nothing, unionpay_zme.parse),

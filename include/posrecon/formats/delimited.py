@@ -98,6 +98,7 @@ class Text:
         has_quotes: A quote occurs anywhere.
         has_padding: A field may have blanks around it.
         merged: `(line_no, text)` of records that span lines; text is null on continuation lines.
+        records_cte: CTE that ends in `records` for text whose lines are not cut at a separator; else empty.
     """
 
     path: Path
@@ -107,6 +108,7 @@ class Text:
     has_quotes: bool
     has_padding: bool
     merged: pa.Table
+    records_cte: str = ""
 
 
 @dataclass
@@ -158,6 +160,37 @@ def read_text(path: Path, file_name: str) -> Text:
         has_quotes=scan.quotes > 0,
         has_padding=scan.quotes > 0 or scan.is_padded,
         merged=pa.table({"line_no": pa.array(numbers, pa.int64()), "text": pa.array(texts, pa.string())}),
+    )
+
+
+def read_lines(path: Path, file_name: str, *, records_cte: str) -> Text:
+    """Check that a file is UTF-8 text without a header, one record a line.
+
+    Args:
+        path: The file.
+        file_name: For messages.
+        records_cte: Makes `records` (line_no, line, …) from `physical`.
+
+    Raises:
+        LayoutError: Empty, not UTF-8, control characters, or an endless line; with every bad line.
+    """
+    scan = _scan(path)
+    if scan.lines == scan.blank:
+        raise LayoutError(
+            f"{file_name}: the file is empty ({scan.size} bytes), expected records.",
+            next_step="Ask the sender for it again.",
+        )
+    if not scan.is_utf8 or scan.control or scan.lone_returns or scan.longest > LINE_BYTES_MAX:
+        raise _not_text(path, file_name)
+    return Text(
+        path=path,
+        header=(),
+        header_line=0,
+        records=scan.lines - scan.blank,
+        has_quotes=False,
+        has_padding=True,
+        merged=pa.table({"line_no": pa.array([], pa.int64()), "text": pa.array([], pa.string())}),
+        records_cte=records_cte,
     )
 
 
@@ -401,6 +434,8 @@ def field_sql(text: Text, column: str) -> str:
 
 def records_sql(text: Text) -> str:
     """CTEs that end in `records`: line_no, line, f (list of fields), is_well_quoted."""
+    if text.records_cte:
+        return text.records_cte
     return _QUOTED_RECORDS_SQL if text.has_quotes else _PLAIN_RECORDS_SQL
 
 

@@ -34,7 +34,7 @@ BATCH_COLUMNS = (
     "refund_amount", "currency",
 )  # fmt: skip
 
-_EVENT_COLUMNS = (
+EVENT_COLUMNS = (
     "merchant_id", "terminal_id", "batch_no", "stan", "rrn", "auth_code", "txn_type", "channel", "card_masked",
     "card_token", "card_type", "amount_minor", "currency", "txn_at", "txn_local", "business_date", "response_code",
     "orig_stan", "orig_batch_no", "orig_rrn", "merchant_order_no", "channel_txn_no", "extras",
@@ -54,7 +54,7 @@ OTHER_KINDS = {
 }
 
 
-def peek_log(path: Path, source: Source) -> date | None:
+def peek_csv(path: Path, source: Source) -> date | None:
     """Date of the first record's txn_time as it is written."""
     return peek_date(path, "txn_time")
 
@@ -115,11 +115,8 @@ create or replace temp macro offset_minutes(o) as
     end;
 """
 
+# Of `named`: line_no, line, the columns of the log as text (empty = null), extras_json, and what {reasons} looks at.
 _EVENTS_SQL = r"""
-, named as (
-    select line_no, line, is_well_quoted, f, {fields}, {extras} as extras_json
-    from records
-)
 , timed as (
     select
         *,
@@ -184,8 +181,30 @@ def _in(values: tuple[str, ...]) -> str:
     return ", ".join(f"'{value}'" for value in values)
 
 
-def parse_log(job: Job) -> Parsed:
-    """Parse one terminal log into `terminal_events`.
+def events_sql(reasons: list[str]) -> str:
+    """CTEs from `named` to `typed`: the rules of a terminal record, whatever its layout.
+
+    Args:
+        reasons: `when … then …` of the layout itself, tried before the rules.
+    """
+    return (
+        _EVENTS_SQL.replace("{reasons}", "\n            ".join(reasons))
+        .replace("{txn_types}", _in(TXN_TYPES))
+        .replace("{types_text}", ", ".join(TXN_TYPES))
+        .replace("{channels}", _in(CHANNELS))
+        .replace("{channels_text}", ", ".join(CHANNELS))
+    )
+
+
+def events_parameters(connection: duckdb.DuckDBPyConnection, job: Job) -> dict[str, object]:
+    """Make the macros that `events_sql` needs, and give its bound values."""
+    connection.execute(money_macros() + _TIME_MACROS)
+    inner, outer = hmac_pads(token_key(job.settings))
+    return {"zone": job.source.zone, "inner_pad": inner, "outer_pad": outer}
+
+
+def parse_csv(job: Job) -> Parsed:
+    """Parse one terminal log as CSV into `terminal_events`.
 
     Amounts become minor units (not negative); a whole card number becomes mask and token inside the query, so
     that it is never written; unknown columns become JSON.
@@ -196,45 +215,37 @@ def parse_log(job: Job) -> Parsed:
     text = read_text(job.path, job.file_name)
     with connect(job.settings) as connection:
         require_columns(text, LOG_COLUMNS, job, kind="terminal log", others=OTHER_KINDS)
-        connection.execute(money_macros() + _TIME_MACROS)
         extra = [name for name in text.header if name not in LOG_COLUMNS]
         pairs = ", ".join(
             f"'{name.replace(chr(39), chr(39) * 2)}', {field_sql(text, name)}" for name in extra
         )
         any_extra = ", ".join(field_sql(text, name) for name in extra)
-        inner, outer = hmac_pads(token_key(job.settings))
+        extras = (
+            f"case when coalesce({any_extra}) is not null then json_object({pairs})::varchar end"
+            if extra
+            else "null::varchar"
+        )
+        fields = ", ".join(f"{field_sql(text, name)} as {name}" for name in LOG_COLUMNS)
+        named = f", named as (select line_no, line, is_well_quoted, f, {fields}, {extras} as extras_json from records)"
         loaded, quarantined, out, refused = write_records(
             text,
             job,
             connection,
-            typed_sql=_EVENTS_SQL.replace(
-                "{fields}", ", ".join(f"{field_sql(text, name)} as {name}" for name in LOG_COLUMNS)
-            )
-            .replace(
-                "{extras}",
-                f"case when coalesce({any_extra}) is not null then json_object({pairs})::varchar end"
-                if extra
-                else "null::varchar",
-            )
-            .replace("{reasons}", "\n            ".join(common_reasons(text)))
-            .replace("{txn_types}", _in(TXN_TYPES))
-            .replace("{types_text}", ", ".join(TXN_TYPES))
-            .replace("{channels}", _in(CHANNELS))
-            .replace("{channels_text}", ", ".join(CHANNELS)),
-            columns=_EVENT_COLUMNS,
+            typed_sql=named + events_sql(common_reasons(text)),
+            columns=EVENT_COLUMNS,
             dataset="terminal_events",
-            parameters={"zone": job.source.zone, "inner_pad": inner, "outer_pad": outer},
+            parameters=events_parameters(connection, job),
         )
         return Parsed(
             records=text.records,
             loaded=loaded,
             quarantined=quarantined,
-            business_date=_usual_date(connection, out) or job.name.business_date,
+            business_date=usual_date(connection, out) or job.name.business_date,
             logical_key="",
             encoding="utf-8",
             datasets={"terminal_events": out},
             quarantine=refused,
-            computed_minor=_total(connection, out, "amount_minor"),
+            computed_minor=total_of(connection, out, "amount_minor"),
         )
 
 
@@ -299,7 +310,7 @@ def parse_batch_close(job: Job) -> Parsed:
             records=text.records,
             loaded=loaded,
             quarantined=quarantined,
-            business_date=_usual_date(connection, out) or job.name.business_date,
+            business_date=usual_date(connection, out) or job.name.business_date,
             logical_key="",
             encoding="utf-8",
             datasets={"batch_closes": out},
@@ -307,7 +318,7 @@ def parse_batch_close(job: Job) -> Parsed:
         )
 
 
-def _usual_date(connection: duckdb.DuckDBPyConnection, parquet: Path) -> date | None:
+def usual_date(connection: duckdb.DuckDBPyConnection, parquet: Path) -> date | None:
     """The business date of most records: one late record of the day before does not rename the file."""
     row = connection.execute(
         "select business_date from read_parquet($path) group by 1 order by count(*) desc, 1 limit 1",
@@ -317,7 +328,8 @@ def _usual_date(connection: duckdb.DuckDBPyConnection, parquet: Path) -> date | 
     return found
 
 
-def _total(connection: duckdb.DuckDBPyConnection, parquet: Path, column: str) -> int:
+def total_of(connection: duckdb.DuckDBPyConnection, parquet: Path, column: str) -> int:
+    """The sum of one column of the written records; 0 when there are none."""
     row = connection.execute(
         f"select coalesce(sum({column}), 0)::bigint from read_parquet($path)", {"path": str(parquet)}
     ).fetchone()

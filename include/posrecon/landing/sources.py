@@ -17,7 +17,7 @@ FEEDS = ("terminal_log", "unionpay", "wechat", "alipay", "bank", "generic", "ref
 
 # Keys of `posrecon.formats.LAYOUTS`; a test holds the two together.
 LayoutName = Literal[
-    "terminal_csv",
+    "terminal_log",
     "batch_close_csv",
     "unionpay_zm",
     "unionpay_zme",
