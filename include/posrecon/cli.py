@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from posrecon.night import NightSummary, Step, WaitingFile
     from posrecon.settings import Settings
 
-BAD_LINES_SHOWN_MAX = 20
 WAITING_NAMES_SHOWN_MAX = 3
 
 app = typer.Typer(
@@ -99,11 +98,8 @@ def run(arguments: Sequence[str], *, debug: bool = False) -> int:
 def _complain(error: PosreconError, code: int) -> int:
     print(f"Error: {error.what}", file=sys.stderr)
     if isinstance(error, LayoutError):
-        for bad in error.bad_lines[:BAD_LINES_SHOWN_MAX]:
-            print(f"  line {bad.line_no}: {bad.reason}", file=sys.stderr)
-        hidden = len(error.bad_lines) - BAD_LINES_SHOWN_MAX
-        if hidden > 0:
-            print(f"  … and {hidden} more; the quarantine lists every line.", file=sys.stderr)
+        for line in error.listing():
+            print(line, file=sys.stderr)
     if error.next_step:
         print(f"Next step: {error.next_step}", file=sys.stderr)
     return code

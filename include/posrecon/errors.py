@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+BAD_LINES_SHOWN_MAX = 20
+"""Bad lines in one message; the quarantine lists every one."""
+
 
 class PosreconError(Exception):
     """Base of every error that posrecon raises on purpose; shown without a traceback.
@@ -50,3 +53,11 @@ class LayoutError(PosreconError):
     def __init__(self, what: str, *, bad_lines: tuple[BadLine, ...] = (), next_step: str = "") -> None:
         super().__init__(what, next_step=next_step)
         self.bad_lines = bad_lines
+
+    def listing(self) -> list[str]:
+        """The first bad lines for people, one each, and how many more there are."""
+        lines = [f"  line {bad.line_no}: {bad.reason}" for bad in self.bad_lines[:BAD_LINES_SHOWN_MAX]]
+        hidden = len(self.bad_lines) - BAD_LINES_SHOWN_MAX
+        if hidden > 0:
+            lines.append(f"  … and {hidden:,} more; the quarantine lists every line.")
+        return lines

@@ -23,6 +23,7 @@ from posrecon.warehouse.atomic import write_json
 from posrecon.warehouse.connection import night_lock
 from posrecon.warehouse.manifests import (
     Manifest,
+    held_nights,
     previous_night,
     published_digest,
     published_nights,
@@ -466,11 +467,7 @@ def _require_no_unfinished_replay(settings: Settings) -> None:
 
 def _nights_to_replay(settings: Settings, first: date, last: date | None) -> list[date]:
     published = published_nights(settings)
-    received = [
-        date.fromisoformat(folder.name.removeprefix("run_date="))
-        for folder in (settings.archive / "receipts").glob("run_date=*")
-    ]
-    known = sorted({*published, *received})
+    known = sorted({*published, *held_nights(settings)})
     if published and last is not None and last < published[-1]:
         raise UsageError(
             f"A replay up to {last} would leave the night {published[-1]} on an outdated state.",

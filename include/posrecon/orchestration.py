@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from posrecon.errors import LayoutError, NightError, PosreconError, UsageError
 from posrecon.settings import Settings
-from posrecon.warehouse.manifests import published_nights
+from posrecon.warehouse.manifests import held_nights, published_nights
 
 NIGHTLY_CRON = "30 22 * * *"
 HOUSEKEEPING_CRON = "0 12 * * 0"
@@ -23,9 +23,6 @@ LAYERS = ("staging", "intermediate", "marts")
 
 PARSE_TASKS_MAX = 8
 """A mapped task costs a process start of seconds, a small file milliseconds: files share a bounded number."""
-
-BAD_LINES_SHOWN_MAX = 20
-"""Bad lines in one task log; the quarantine lists every one."""
 
 
 def run_date_of(logical_date: datetime | None, param: str | None, *, zone: str) -> date:
@@ -124,12 +121,7 @@ def require_earlier_nights_published(settings: Settings, run_date: date) -> None
         NightError: Names the unfinished night and how to go on.
     """
     done = set(published_nights(settings))
-    received = (settings.archive / "receipts").glob("run_date=*")
-    unfinished = sorted(
-        night
-        for night in (date.fromisoformat(folder.name.removeprefix("run_date=")) for folder in received)
-        if night < run_date and night not in done
-    )
+    unfinished = [night for night in held_nights(settings) if night < run_date and night not in done]
     if unfinished:
         first = unfinished[0].isoformat()
         raise NightError(
@@ -157,10 +149,7 @@ def describe_failure(error: BaseException, *, task: str, run_date: date | None) 
     if where:
         lines.append(f"Where: {where}")
     if isinstance(error, LayoutError):
-        shown = error.bad_lines[:BAD_LINES_SHOWN_MAX]
-        lines += [f"  line {bad.line_no}: {bad.reason}" for bad in shown]
-        if len(error.bad_lines) > len(shown):
-            lines.append(f"  … {len(error.bad_lines) - len(shown)} more; the quarantine lists every line.")
+        lines += error.listing()
     if not next_step:
         next_step = (
             "Remove the cause, then clear this task; what was done before it is kept and not repeated."

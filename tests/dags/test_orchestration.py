@@ -104,7 +104,7 @@ def test_describe_failure__many_bad_lines__shows_the_first_and_points_to_all() -
     )
     text = describe_failure(error, task="parse[0]", run_date=date(2026, 11, 12)).splitlines()
     assert text[2:4] == ["  line 1: short", "  line 2: short"]
-    assert text[-2:] == ["  … 10 more; the quarantine lists every line.", "Next step: Ask."]
+    assert text[-2:] == ["  … and 10 more; the quarantine lists every line.", "Next step: Ask."]
 
 
 def test_describe_failure__unforeseen_error__names_its_type_where_and_what_to_do() -> None:

@@ -10,7 +10,7 @@ import duckdb
 from posrecon.errors import UsageError
 from posrecon.settings import Settings
 from posrecon.warehouse.connection import connect
-from posrecon.warehouse.manifests import published_nights, read_manifest, reader_database
+from posrecon.warehouse.manifests import held_nights, published_nights, read_manifest, reader_database
 
 Row = dict[str, Any]
 
@@ -69,9 +69,9 @@ def nights(settings: Settings) -> list[Row]:
             }
         )
     known = {row["run_date"] for row in rows}
-    for folder in sorted((settings.archive / "receipts").glob("run_date=*")):
-        run_date = date.fromisoformat(folder.name.removeprefix("run_date="))
+    for run_date in held_nights(settings):
         if run_date not in known:
+            folder = settings.archive / "receipts" / f"run_date={run_date}"
             names = list(rows[0]) if rows else ["run_date", "state", "files"]
             unfinished = dict.fromkeys(names) | {
                 "run_date": run_date,

@@ -17,7 +17,6 @@ from posrecon.settings import Settings
 from posrecon.warehouse.connection import connect
 from posrecon.warehouse.expose import check_night
 
-LAYERS = ("staging", "intermediate", "marts")
 
 # Called with the nodes finished so far and their total.
 Progress = Callable[[int, int], None]
@@ -96,7 +95,7 @@ class DbtSession:
         with connect(self._settings, self._settings.warehouse, read_only=True) as warehouse:
             check_night(warehouse, self._run_date)
         select = [f"path:models/{layer}"]
-        if layer == LAYERS[0]:
+        if layer == "staging":  # the first: seeds and tests of the sources go with it
             select += ["path:seeds", "source:*"]
         end = self._dbt(
             [

@@ -69,6 +69,12 @@ def published_nights(settings: Settings) -> list[date]:
     return sorted(date.fromisoformat(path.stem) for path in folder.glob("????-??-??.json"))
 
 
+def held_nights(settings: Settings) -> list[date]:
+    """Run dates of all nights that were begun, published or not, ascending: each has a folder of receipts."""
+    folders = (settings.archive / "receipts").glob("run_date=*")
+    return sorted(date.fromisoformat(folder.name.removeprefix("run_date=")) for folder in folders)
+
+
 def previous_night(settings: Settings, run_date: date) -> date | None:
     """The greatest published night before `run_date`; None when there is none."""
     return max((night for night in published_nights(settings) if night < run_date), default=None)
