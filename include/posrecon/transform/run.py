@@ -17,7 +17,6 @@ from posrecon.settings import Settings
 from posrecon.warehouse.connection import connect
 from posrecon.warehouse.expose import check_night
 
-
 # Called with the nodes finished so far and their total.
 Progress = Callable[[int, int], None]
 
