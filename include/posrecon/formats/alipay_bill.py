@@ -16,6 +16,7 @@ from posrecon.errors import BadLine, LayoutError
 from posrecon.formats.bills import (
     Desk,
     Total,
+    cell_sql,
     peek_text,
     read_bill,
     refuse,
@@ -84,7 +85,7 @@ select
         when len(f) <> $field_count then 'has ' || len(f) || ' fields, expected ' || $field_count
         when kind is null then '业务类型 "' || coalesce(business, '') || '" is not known, expected 交易 or 退款'
         when trade_no is null then '支付宝交易号 is empty'
-        when regexp_full_match(trade_no, '.*\d[eE]\+\d.*')
+        when regexp_matches(trade_no, '\d[eE]\+\d')
             then '支付宝交易号 "' || trade_no || '" was rounded by a spreadsheet, expected all its digits'
         when received_units is null then '商家实收 "' || coalesce(received, '') || '" is not an amount such as 12.34'
         when service_units is null then '服务费 "' || coalesce(service, '') || '" is not an amount such as -0.06'
@@ -185,7 +186,7 @@ def parse(job: Job) -> Parsed:
             first=header_line, last=last_line, separator=separator, field_count=len(header), start=_START
         )
         fields = ", ".join(
-            f"f[{names[name] + 1}] as {name}" if name in names else f"null::varchar as {name}"
+            f"{cell_sql(names[name] + 1)} as {name}" if name in names else f"null::varchar as {name}"
             for name in _COLUMNS
         )
         desk.connection.execute(_TYPED_SQL.replace("{fields}", fields), {"field_count": len(header)})

@@ -50,39 +50,53 @@ create or replace temp macro clean(t) as
     nullif(trim(t, ' ' || chr(9) || chr(13) || chr(10) || chr(160) || '　'), '');
 """
 
-# $separator parts the fields. A record of the wallet's own making begins every field with a backtick, so that
-# commas inside a field do no harm; what a spreadsheet re-saved follows the grammar of quotes.
+# A record of the wallet's own making begins every field with a backtick, so that commas inside a field do no harm;
+# what a spreadsheet re-saved follows the grammar of quotes. Padding becomes blanks once per line: trimming every cell
+# of every kind of padding takes ten times as long as all the rest.
 _RECORDS_SQL = r"""
-create or replace temp table records as
+create or replace temp view records as
 with joined as (
     select lines.line_no, coalesce(merged.text, rtrim(lines.line, chr(13) || chr(10))) as line
     from lines
     left join merged on lines.line_no = merged.line_no
     where
-        lines.line_no > $first and lines.line_no < $last
+        lines.line_no > {first} and lines.line_no < {last}
         and (merged.line_no is null or merged.text is not null)
+)
+, blanked as (
+    select
+        line_no,
+        line,
+        case when regexp_matches(line, {padded}) then translate(line, {padding}, {blanks}) else line end as even
+    from joined
 )
 , split as (
     select
         line_no,
         line,
-        case when starts_with(line, '`') then string_split(line[2:], $separator || '`') end as ticked,
-        not contains(line, '"')
-            or regexp_full_match($separator || line, '({s}("([^"]|"")*"|[^{s}"]*))*') as is_well_quoted
-    from joined
-    where clean(line) is not null and clean(replace(line, $separator, '')) is not null
+        even,
+        contains(even, '"') as has_quotes,
+        case when starts_with(even, '`') then string_split(substr(even, 2), {separator} || '`') end as ticked
+    from blanked
+    where regexp_matches(line, {text})
 )
 , cut as (
     select
         line_no,
         line,
-        is_well_quoted or len(ticked) = $field_count as is_well_quoted,
         case
-            when len(ticked) = $field_count then ticked
-            when not contains(line, '"') then string_split(line, $separator)
+            when not has_quotes or len(ticked) = {field_count} then true
+            else regexp_full_match({separator} || even, '({s}("([^"]|"")*"|[^{s}"]*))*')
+        end as is_well_quoted,
+        case
+            when len(ticked) = {field_count} then ticked
+            when not has_quotes
+                then list_transform(string_split(even, {separator}), lambda x: ltrim(trim(x), '`'))
             else list_transform(
-                regexp_extract_all($separator || line, '{s}("(?:[^"]|"")*"|[^{s}"]*)', 1),
-                lambda x: case when starts_with(x, '"') then replace(x[2:-2], '""', '"') else x end
+                regexp_extract_all({separator} || even, '{s}("(?:[^"]|"")*"|[^{s}"]*)', 1),
+                lambda x: ltrim(trim(
+                    case when starts_with(x, '"') then replace(x[2:-2], '""', '"') else x end
+                ), '`')
             )
         end as cells
     from split
@@ -91,10 +105,7 @@ select
     line_no,
     line,
     is_well_quoted,
-    list_transform(
-        case when len(cells) = $field_count + 1 and clean(cells[-1]) is null then cells[:-2] else cells end,
-        lambda x: clean(ltrim(clean(x), '`'))
-    ) as f
+    case when len(cells) = {field_count} + 1 and trim(cells[-1]) = '' then cells[:-2] else cells end as f
 from cut
 """
 
@@ -221,7 +232,7 @@ class Desk:
         ).fetchall()
 
     def cut(self, *, first: int, last: int, separator: str, field_count: int, start: str) -> int:
-        """Make the table `records` (line_no, line, f, is_well_quoted) of the lines between two lines.
+        """Make the view `records` (line_no, line, f, is_well_quoted) of the lines between two lines.
 
         Args:
             first: Line of the header.
@@ -235,12 +246,32 @@ class Desk:
         """
         merged = self._merged(first, last, separator, field_count, start)
         self.connection.register("merged", merged)
-        escaped = r"\t" if separator == "\t" else separator
-        self.connection.execute(
-            _RECORDS_SQL.replace("{s}", escaped),
-            {"first": first, "last": last, "separator": separator, "field_count": field_count},
+        padding = [9, 11, 12, 160, 0x3000] if separator != "\t" else [11, 12, 160, 0x3000]
+        # Any letter that is neither padding nor a separator: lines of separators alone are what spreadsheets add.
+        text = r"[^ \t\r\n\x0b\x0c\x{A0}\x{3000}" + separator + "]"
+        known = {
+            "text": f"'{text}'",
+            "first": str(first),
+            "last": str(last),
+            "field_count": str(field_count),
+            "separator": f"chr({ord(separator)})",
+            "padding": " || ".join(f"chr({code})" for code in padding),
+            "padded": "'[" + "".join(rf"\x{{{code:X}}}" for code in padding) + "]'",
+            "blanks": f"repeat(' ', {len(padding)})",
+            "s": r"\t" if separator == "\t" else separator,
+        }
+        sql = _RECORDS_SQL
+        for name, value in known.items():
+            sql = sql.replace("{" + name + "}", value)
+        self.connection.execute(sql)
+        continued = merged.column("text").null_count
+        blank = self.number(
+            "select count(*) from lines where line_no > $first and line_no < $last"
+            " and not regexp_matches(line, $text)"
+            " and line_no not in (select line_no from merged)",
+            {"first": first, "last": last, "text": text},
         )
-        return self.number("select count(*) from records")
+        return last - first - 1 - continued - blank
 
     def _merged(self, first: int, last: int, separator: str, field_count: int, start: str) -> pa.Table:
         """Records that span lines: their text on the first line, null on the lines that continue it."""
@@ -312,6 +343,11 @@ def _runs(numbers: Sequence[int]) -> Iterable[tuple[int, int]]:
         previous = number
     if begin is not None and previous is not None:
         yield begin, previous
+
+
+def cell_sql(position: int) -> str:
+    """SQL of one field of `records`; empty text is null. The position is a number, never data."""
+    return f"nullif(trim(f[{position}]), '')"
 
 
 def cells_of(text: str, separator: str, count: int) -> list[str]:

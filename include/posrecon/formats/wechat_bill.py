@@ -19,6 +19,7 @@ from posrecon.errors import LayoutError
 from posrecon.formats.bills import (
     Desk,
     Total,
+    cell_sql,
     peek_text,
     read_bill,
     refuse,
@@ -117,7 +118,7 @@ select
             then '交易状态 "' || status || '" stands in a bill without columns of refunds'
         when mch_id is null then '商户号 is empty'
         when order_no is null then '微信订单号 is empty'
-        when regexp_full_match(coalesce(order_no, '') || '|' || coalesce(refund_no, ''), '.*\d[eE]\+\d.*')
+        when regexp_matches(coalesce(order_no, '') || '|' || coalesce(refund_no, ''), '\d[eE]\+\d')
             then '微信订单号 "' || order_no || '" was rounded by a spreadsheet, expected all its digits'
         when kind = 'refund' and coalesce(refund_no, '0') = '0' then '微信退款单号 is empty'
         when currency is null or not regexp_full_match(currency, '[A-Z]{3}')
@@ -199,7 +200,7 @@ def parse(job: Job) -> Parsed:
         )
         desk.connection.execute(money_macros())
         fields = ", ".join(
-            f"f[{names[name] + 1}] as {name}" if name in names else f"null::varchar as {name}"
+            f"{cell_sql(names[name] + 1)} as {name}" if name in names else f"null::varchar as {name}"
             for name in _COLUMNS
         )
         desk.connection.execute(
