@@ -28,9 +28,9 @@ from rich.progress import (
 from rich.table import Table
 
 from posrecon.errors import NightError, PosreconError, UsageError
+from posrecon.files import write_json
 from posrecon.money import format_minor
 from posrecon.settings import Settings
-from posrecon.warehouse.atomic import write_json
 from posrecon.warehouse.manifests import published_nights, read_manifest
 
 SEED = 7

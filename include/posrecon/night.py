@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from posrecon.errors import NightError, UsageError
+from posrecon.files import write_json
 from posrecon.orchestration import ReceivedFile, received_files, require_earlier_nights_published
 from posrecon.reporting.night_report import report_paths
 from posrecon.settings import Settings
-from posrecon.warehouse.atomic import write_json
 from posrecon.warehouse.connection import night_lock
 from posrecon.warehouse.manifests import (
     Manifest,

@@ -34,8 +34,8 @@ def replace_the_work(journal: list[list[str]]) -> None:
     """Let every step only note that it ran; night 2 receives three files, night 3 has bad data."""
     from posrecon import night
     from posrecon.errors import NightError
+    from posrecon.files import write_json
     from posrecon.settings import Settings
-    from posrecon.warehouse.atomic import write_json
     from posrecon.warehouse.manifests import Manifest, write_manifest
 
     def receive(settings: Settings, run_date: date) -> list[str]:

@@ -13,8 +13,8 @@ from rich.console import Console
 import posrecon.simulate
 from posrecon import local_airflow
 from posrecon.errors import NightError, UsageError
+from posrecon.files import write_json
 from posrecon.settings import Settings
-from posrecon.warehouse.atomic import write_json
 
 NIGHTS = [date(2026, 11, day) for day in (12, 13, 14)]
 

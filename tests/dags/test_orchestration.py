@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from posrecon.errors import BadLine, LayoutError, NightError, UsageError
+from posrecon.files import write_json
 from posrecon.orchestration import (
     ReceivedFile,
     describe_failure,
@@ -21,7 +22,6 @@ from posrecon.orchestration import (
     sweep_folder,
 )
 from posrecon.settings import Settings
-from posrecon.warehouse.atomic import write_json
 
 
 def test_run_date__logical_date_22_30_shanghai__is_the_local_date() -> None:

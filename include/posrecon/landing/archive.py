@@ -22,7 +22,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from posrecon.errors import PosreconError
-from posrecon.landing.files import put_in_place
+from posrecon.files import put_in_place
 from posrecon.secrets import archive_key
 from posrecon.settings import Settings
 
@@ -39,12 +39,6 @@ class ArchiveError(PosreconError):
 def blob_path(settings: Settings, sha256: str) -> Path:
     """Where the file with this content lies, or would lie."""
     return settings.archive / "blobs" / f"{sha256}.enc"
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 (hex) of a file, read in constant memory."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def store(settings: Settings, path: Path, sha256: str) -> Path:

@@ -9,7 +9,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from posrecon.landing.files import put_in_place, write_json
+from posrecon.files import put_in_place, write_json
 from posrecon.settings import Settings
 
 State = Literal["loaded", "rejected", "duplicate", "conflict"]
@@ -74,7 +74,7 @@ def files_path(settings: Settings, run_date: date) -> Path:
 
 def write_outcome(settings: Settings, run_date: date, outcome: Outcome) -> None:
     """Write the outcome of a parse; atomic, the last thing that a parse does."""
-    write_json(outcome_path(settings, run_date, outcome.file_id), asdict(outcome))
+    write_json(outcome_path(settings, run_date, outcome.file_id), asdict(outcome), sort_keys=False)
 
 
 def read_outcome(settings: Settings, run_date: date, file_id: str) -> Outcome | None:

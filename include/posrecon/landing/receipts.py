@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from posrecon.errors import NightError
-from posrecon.landing.files import fsync_dir
+from posrecon.files import flush
 from posrecon.settings import Settings
 
 
@@ -97,4 +97,4 @@ def write_receipt(settings: Settings, receipt: Receipt) -> None:
         ) from None
     finally:
         temporary.unlink()
-    fsync_dir(folder)
+    flush(folder)

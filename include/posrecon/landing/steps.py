@@ -16,9 +16,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from posrecon.errors import LayoutError, NightError
-from posrecon.landing.archive import ArchiveError, open_plain, sha256_of, store
+from posrecon.files import put_in_place, sha256_of, write_json
+from posrecon.landing.archive import ArchiveError, open_plain, store
 from posrecon.landing.containers import is_zip, members_of, open_content, open_member
-from posrecon.landing.files import put_in_place, write_json
 from posrecon.landing.inbox import InboxFile, business_date_of, recognise, scan_inbox
 from posrecon.landing.outcomes import (
     Outcome,
@@ -301,6 +301,7 @@ def _write_note(settings: Settings, receipt: Receipt, state: str, error: LayoutE
             "next_step": error.next_step,
             "bad_lines": [asdict(line) for line in error.bad_lines],
         },
+        sort_keys=False,
     )
 
 

@@ -4,9 +4,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from posrecon.files import write_json, write_text
 from posrecon.money import format_minor
 from posrecon.settings import Settings
-from posrecon.warehouse.atomic import write_json, write_text
 from posrecon.warehouse.manifests import read_manifest
 
 STATE_WORDS = {

@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 from posrecon.errors import NightError
+from posrecon.files import write_text
 from posrecon.settings import Settings
-from posrecon.warehouse.atomic import write_text
 from posrecon.warehouse.sql import literal
 
 CHECKPOINT = "night"

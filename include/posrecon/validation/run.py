@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from posrecon.errors import NightError
+from posrecon.files import write_json
 from posrecon.settings import Settings
 from posrecon.validation import candidates, catalogue, data_docs, policy
-from posrecon.warehouse.atomic import write_json
 from posrecon.warehouse.connection import connect
 
 if TYPE_CHECKING:

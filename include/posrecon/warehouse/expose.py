@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 
 from posrecon.banking_calendar import calendar_table
 from posrecon.errors import NightError
+from posrecon.files import written_aside
 from posrecon.settings import Settings
-from posrecon.warehouse.atomic import written_aside
 from posrecon.warehouse.connection import connect
 from posrecon.warehouse.declarations import Table, source_tables
 from posrecon.warehouse.manifests import previous_night, published_nights

@@ -7,8 +7,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from posrecon.files import write_json
 from posrecon.settings import Settings
-from posrecon.warehouse.atomic import write_json
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from pathlib import Path
 import duckdb
 
 from posrecon.errors import NightError
+from posrecon.files import sha256_of, written_aside
 from posrecon.reporting.night_report import write_report
 from posrecon.reporting.summary import collect
 from posrecon.settings import Settings
-from posrecon.warehouse.atomic import sha256_of, written_aside
 from posrecon.warehouse.connection import READER_STORAGE_VERSION, connect
 from posrecon.warehouse.declarations import Table, model_order, source_tables
 from posrecon.warehouse.expose import check_night

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from posrecon.files import sha256_of
 from posrecon.landing import archive
-from posrecon.landing.archive import ArchiveError, blob_path, open_plain, sha256_of, store
+from posrecon.landing.archive import ArchiveError, blob_path, open_plain, store
 from posrecon.settings import Settings
 from tests.unit.landing.files import settings_of
 

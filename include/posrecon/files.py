@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +23,31 @@ def written_aside(target: Path) -> Iterator[Path]:
     aside.unlink(missing_ok=True)
     try:
         yield aside
-        _flush(aside)
-        aside.replace(target)
-        _flush(target.parent)
+        put_in_place(aside, target)
     finally:
         aside.unlink(missing_ok=True)
 
 
-def write_json(target: Path, content: Any) -> None:
-    """Write sorted, readable JSON; the same content gives the same bytes."""
-    text = json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
-    with written_aside(target) as aside:
-        aside.write_text(text, encoding="utf-8")
+def put_in_place(temporary: Path, final: Path) -> None:
+    """Rename a finished file to where it is read; readers see the old file or the new one, never a part."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    flush(temporary)
+    temporary.replace(final)
+    flush(final.parent)
+
+
+def write_json(target: Path, content: Any, *, sort_keys: bool = True) -> None:
+    """Write readable JSON atomically; the same content gives the same bytes. Dates are ISO text.
+
+    Args:
+        target: The file.
+        content: What `json` takes, and dates.
+        sort_keys: False where the order of the keys is meant for people.
+    """
+    write_text(
+        target,
+        json.dumps(content, ensure_ascii=False, indent=2, sort_keys=sort_keys, default=_iso_date) + "\n",
+    )
 
 
 def write_text(target: Path, text: str) -> None:
@@ -48,10 +62,16 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Force a file or folder to disk: a rename must not outlive its content in a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _iso_date(value: Any) -> str:
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} is no JSON")
