@@ -22,3 +22,11 @@
 {% macro payout_id(acquirer, merchant_id, settlement_date) -%}
     {{ acquirer }} || ':' || {{ merchant_id }} || ':' || cast({{ settlement_date }} as varchar)
 {%- endmacro %}
+
+{# Tonight's settlement lines of every acquirer; their staging models have the same columns. #}
+{% macro staged_settlement_lines() -%}
+    {%- for acquirer in ['unionpay', 'wechat', 'alipay'] %}
+    select * from {{ ref('stg_' ~ acquirer ~ '__settlement_lines') }}
+    {{ 'union all' if not loop.last }}
+    {%- endfor %}
+{%- endmacro %}

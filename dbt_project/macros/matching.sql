@@ -8,6 +8,15 @@
     {{ return('int_recon__pass_' ~ rule.tier ~ '_' ~ rule.name) }}
 {%- endmacro %}
 
+{# The rungs above this one that serve the same acquirer, in order; ladders of other channels never meet it. #}
+{% macro match_rules_before(rule) -%}
+    {%- set earlier = [] -%}
+    {%- for other in var('match_ladder') -%}
+        {%- if other.name == rule.name -%}{{ return(earlier) }}{%- endif -%}
+        {%- if other.acquirers | select('in', rule.acquirers) | list -%}{%- do earlier.append(other) -%}{%- endif -%}
+    {%- endfor -%}
+{%- endmacro %}
+
 {# The `candidates` CTE of one rung: every (item, line) that agrees on all keys within the window.
    Expects CTEs `items` and `lines` with the columns of int_recon__matchable_items and _lines.
    A line that fits both an event that expects money and one that does not (declined, voided) is the former's. #}
@@ -27,6 +36,11 @@ fitting as (
             {{ 'and ' if not loop.first }}items.{{ key }} = lines.{{ key }}
             {%- endfor %}
             and {{ seconds_apart('items.txn_local', 'lines.txn_local') }} <= {{ rule.window_s }}
+    where
+        items.acquirer in ('{{ rule.acquirers | join("', '") }}')
+        {%- if not rule.identifies %}
+        and items.expects_settlement
+        {%- endif %}
 
 ),
 
@@ -57,7 +71,7 @@ candidates as (
 {# One rung: grain is one row per accepted (item_key, line_key). #}
 {% macro match_pass(name) -%}
 {%- set rule = match_rule(name) -%}
-{%- set earlier = var('match_ladder') | selectattr('tier', 'lessthan', rule.tier) | list -%}
+{%- set earlier = match_rules_before(rule) -%}
 with
 
 {% if earlier %}

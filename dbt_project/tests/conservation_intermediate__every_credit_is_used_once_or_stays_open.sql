@@ -1,5 +1,5 @@
--- Lost if this fails: a bank credit that funds two payouts (one of them was never paid), or one that is forgotten
--- although it explains nothing yet.
+-- Lost if this fails: a bank credit that funds two payouts with the same money (one of them was never paid), or one
+-- that is forgotten although it explains nothing yet. What an entry pays adds up to the entry, to the last unit.
 
 with
 
@@ -26,9 +26,10 @@ uses as (
 
     select
         entry_key,
-        'funds ' || payout_id as use_of_entry,
-        cast(null as bigint) as amount_minor
+        'funds ' || min(payout_id) as use_of_entry,
+        sum(amount_minor) as amount_minor
     from {{ ref('int_recon__payout_entries') }}
+    group by entry_key
 
     union all
 
@@ -55,5 +56,4 @@ group by entries.entry_key, entries.acquirer, entries.amount_minor
 having
     count(uses.entry_key) is distinct from 1
     or entries.entry_key is null
-    or max(uses.amount_minor) is distinct from
-    case when max(uses.use_of_entry) = 'open' then entries.amount_minor end
+    or max(uses.amount_minor) is distinct from entries.amount_minor

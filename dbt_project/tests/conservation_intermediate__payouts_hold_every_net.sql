@@ -41,7 +41,7 @@ counted as (
         0 as expected_minor,
         entries.amount_minor as opening_received_minor,
         0 as received_minor
-    from {{ ref('int_recon__payout_entries') }} as accepted
+    from (select distinct entry_key from {{ ref('int_recon__payout_entries') }}) as accepted
     inner join {{ ref('int_recon__bank_pool') }} as entries
         on accepted.entry_key = entries.entry_key
 

@@ -24,7 +24,7 @@ staged as (
     select
         file_no,
         net_minor as amount_minor
-    from {{ ref('stg_unionpay__settlement_lines') }}
+    from ({{ staged_settlement_lines() }}) as settlement_lines
 
     union all
 

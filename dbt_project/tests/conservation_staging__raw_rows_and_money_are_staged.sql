@@ -37,7 +37,7 @@ counted as (
         'staging' as layer,
         count(*) as row_count,
         sum(net_minor) as total_minor
-    from {{ ref('stg_unionpay__settlement_lines') }}
+    from ({{ staged_settlement_lines() }}) as settlement_lines
 
     union all
 

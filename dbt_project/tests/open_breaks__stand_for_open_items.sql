@@ -1,5 +1,6 @@
 -- Wrong if this fails: a claim against an acquirer for money that has come. Every open break that says "missing" is
--- about a record, or a payout, that tonight still leaves open.
+-- about a record, or a payout, that tonight still leaves open; every one that says "unexplained" is about a bank entry
+-- that paid nothing tonight.
 
 select
     breaks.break_id,
@@ -14,6 +15,8 @@ left join {{ ref('int_recon__line_states') }} as lines
     on breaks.subject_key = lines.line_key
 left join {{ ref('int_recon__payout_states') }} as payouts
     on breaks.payout_id = payouts.payout_id
+left join (select distinct entry_key from {{ ref('int_recon__payout_entries') }}) as used
+    on breaks.subject_key = used.entry_key
 where
     breaks.status = 'open'
     and (
@@ -32,5 +35,9 @@ where
         or (
             breaks.break_type = 'payout_short'
             and coalesce(payouts.state = 'short', false) = false
+        )
+        or (
+            breaks.break_type in ('unidentified_credit', 'unexplained_deduction')
+            and used.entry_key is not null
         )
     )

@@ -1,4 +1,5 @@
--- Lost if this fails: money that is overdue, ambiguous or unexplained tonight and that no open break claims.
+-- Lost if this fails: money that is overdue, ambiguous or unexplained tonight and that no open break claims. A bank
+-- entry that may belong to several payouts is their ambiguity and has no break of its own.
 
 with
 
@@ -62,3 +63,30 @@ left join open_breaks
 where
     payouts.state in ('short', 'over', 'not_received')
     and open_breaks.payout_id is null
+
+union all
+
+select
+    cast(entries.entry_key as varchar) as subject,
+    'open' as state_tonight,
+    'unidentified_credit or unexplained_deduction' as break_type
+
+from {{ ref('int_recon__closing_bank_entries') }} as entries
+left join (select distinct entry_key from {{ ref('int_recon__undecided_entries') }}) as undecided
+    on entries.entry_key = undecided.entry_key
+left join open_breaks
+    on
+        entries.entry_key = open_breaks.subject_key
+        and open_breaks.break_type in ('unidentified_credit', 'unexplained_deduction')
+where
+    undecided.entry_key is null
+    and open_breaks.subject_key is null
+    and (
+        entries.amount_minor > 0
+        or (
+            entries.amount_minor < 0
+            and entries.account in (
+                select merchants.settlement_account from {{ ref('stg_reference__merchants') }} as merchants
+            )
+        )
+    )

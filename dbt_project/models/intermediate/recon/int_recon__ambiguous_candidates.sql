@@ -17,7 +17,7 @@ with
 {% endfor %}
 
 {% for rule in var('match_ladder') %}
-tier_{{ rule.tier }} as (
+{{ rule.name }}__left as (
 
     with
 
@@ -40,6 +40,6 @@ tier_{{ rule.tier }} as (
 {% endfor %}
 
 {% for rule in var('match_ladder') %}
-select * from tier_{{ rule.tier }}
+select * from {{ rule.name }}__left
 {{ 'union all' if not loop.last }}
 {% endfor %}

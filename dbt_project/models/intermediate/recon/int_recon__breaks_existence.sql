@@ -25,13 +25,15 @@ items as (
         states.clearing_date,
         pool.txn_type,
         pool.channel,
-        pool.merchant_id,
-        merchants.unionpay_mer_id
+        merchants.acquirer,
+        merchants.acquirer_merchant_id
     from {{ ref('int_recon__item_states') }} as states
     inner join {{ ref('int_recon__terminal_pool') }} as pool
         on states.item_key = pool.item_key
-    left join {{ ref('stg_reference__merchants') }} as merchants
-        on pool.merchant_id = merchants.merchant_id
+    left join {{ ref('int_recon__acquirer_merchants') }} as merchants
+        on
+            pool.merchant_id = merchants.merchant_id
+            and merchants.acquirer = case pool.channel when 'card' then 'unionpay' else pool.channel end
     where states.match_state = 'unmatched'
 
 ),
@@ -69,8 +71,8 @@ select
 from items
 left join missing_files
     on
-        missing_files.feed = case items.channel when 'card' then 'unionpay' else items.channel end
-        and items.unionpay_mer_id = missing_files.logical_key
+        items.acquirer = missing_files.feed
+        and items.acquirer_merchant_id = missing_files.logical_key
         and items.clearing_date = missing_files.business_date
 
 union all

@@ -1,51 +1,43 @@
 -- Grain: one row per break that tonight's data shows, whether or not an earlier night already opened it.
+-- subject_key is the record that the break is about; with the type it makes the break's identity.
 
-{% set families = ['existence', 'value', 'status', 'timing'] %}
+{% set columns = [
+    'break_type',
+    'item_key',
+    'line_key',
+    'batch_close_key',
+    'entry_key',
+    'payout_id',
+    'merchant_id',
+    'terminal_id',
+    'subject_key',
+    'amount_at_risk_minor',
+    'currency',
+    'file_missing',
+    'detail',
+] %}
+{% set types = {'payout_id': 'varchar', 'merchant_id': 'varchar', 'terminal_id': 'varchar'} %}
+{% set families = {
+    'existence': ['item_key', 'line_key', 'subject_key', 'file_missing'],
+    'value': ['item_key', 'line_key', 'subject_key', 'file_missing'],
+    'status': ['item_key', 'line_key', 'subject_key', 'file_missing'],
+    'timing': ['item_key', 'line_key', 'subject_key', 'file_missing'],
+    'sequence': ['item_key', 'batch_close_key', 'merchant_id', 'terminal_id', 'subject_key'],
+    'reference': ['item_key', 'subject_key'],
+    'funding': ['payout_id', 'entry_key', 'subject_key', 'file_missing'],
+} %}
 
-with
-
-missing_statements as (
-
-    select distinct
-        logical_key,
-        business_date
-    from {{ ref('int_recon__missing_files') }}
-    where feed = 'bank'
-
-)
-
-{% for family in families %}
+{% for family, has in families.items() %}
 select
-    break_type,
-    item_key,
-    line_key,
-    cast(null as varchar) as payout_id,
-    subject_key,
-    amount_at_risk_minor,
-    currency,
-    file_missing,
-    detail
+    {%- for column in columns %}
+    {% if column in has or column in ('break_type', 'amount_at_risk_minor', 'currency', 'detail') -%}
+    {{ column }}
+    {%- elif column == 'file_missing' -%}
+    false as file_missing
+    {%- else -%}
+    cast(null as {{ types.get(column, 'bigint') }}) as {{ column }}
+    {%- endif %}{{ ',' if not loop.last }}
+    {%- endfor %}
 from {{ ref('int_recon__breaks_' ~ family) }}
-
-union all
-
+{{ 'union all' if not loop.last }}
 {% endfor %}
-
-select
-    funding.break_type,
-    cast(null as bigint) as item_key,
-    cast(null as bigint) as line_key,
-    funding.payout_id,
-    cast(null as bigint) as subject_key,
-    funding.amount_at_risk_minor,
-    funding.currency,
-    -- Without the statement of the due date, nobody can say that the bank did not pay.
-    missing_statements.logical_key is not null as file_missing,
-    funding.detail
-from {{ ref('int_recon__breaks_funding') }} as funding
-inner join {{ ref('int_recon__payout_states') }} as payouts
-    on funding.payout_id = payouts.payout_id
-left join missing_statements
-    on
-        payouts.settlement_account = missing_statements.logical_key
-        and payouts.due_date = missing_statements.business_date

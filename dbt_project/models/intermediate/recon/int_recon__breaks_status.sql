@@ -1,6 +1,7 @@
 -- Grain: one row per break that tonight's data shows on the status of a record.
 -- declined_but_settled, reversed_but_settled: a line whose event was never approved, or was taken back.
--- duplicate_in_*: the later copy of a record. ambiguous_match: a member of a group that fits several ways.
+-- duplicate_in_*: the later copy of a record. chargeback: a dispute line, with its original where it is known.
+-- ambiguous_match: a member of a group that fits several ways.
 
 with
 
@@ -75,6 +76,32 @@ inner join {{ ref('int_recon__settlement_pool') }} as pool
     on duplicates.line_key = pool.line_key
 left join {{ ref('stg_landing__file_names') }} as first_files
     on {{ int_div('duplicates.first_line_key', '4294967296') }} = first_files.file_no
+
+union all
+
+select
+    'chargeback' as break_type,
+    cast(null as bigint) as item_key,
+    pool.line_key,
+    pool.line_key as subject_key,
+    abs(pool.gross_minor) as amount_at_risk_minor,
+    pool.currency,
+    false as file_missing,
+    {{ json_detail([
+        ('disputed_minor', 'pool.gross_minor'),
+        ('orig_stan', 'pool.orig_stan'),
+        ('orig_txn_local', 'cast(pool.orig_txn_local as varchar)'),
+        ('original_file', 'original_files.file_name'),
+        ('original_line', 'originals.original_key % 4294967296'),
+    ]) }} as detail
+from {{ ref('int_recon__line_states') }} as states
+inner join {{ ref('int_recon__settlement_pool') }} as pool
+    on states.line_key = pool.line_key
+left join {{ ref('int_recon__chargeback_originals') }} as originals
+    on states.line_key = originals.line_key
+left join {{ ref('stg_landing__file_names') }} as original_files
+    on {{ int_div('originals.original_key', '4294967296') }} = original_files.file_no
+where states.excluded_reason = 'chargeback'
 
 union all
 

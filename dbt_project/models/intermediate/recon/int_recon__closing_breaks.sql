@@ -13,12 +13,14 @@ found as (
 
     select
         found.*,
-        terminal_files.file_id || '-' || cast(items.line_no as varchar) as terminal_item_id,
+        terminal_files.file_id
+        || '-'
+        || cast(coalesce(found.item_key, found.batch_close_key) % 4294967296 as varchar) as terminal_item_id,
         terminal_files.file_name as terminal_file,
-        items.line_no as terminal_line,
+        coalesce(found.item_key, found.batch_close_key) % 4294967296 as terminal_line,
         items.channel as terminal_channel,
-        items.merchant_id as terminal_merchant_id,
-        items.terminal_id as terminal_terminal_id,
+        coalesce(items.merchant_id, batches.merchant_id, found.merchant_id) as terminal_merchant_id,
+        coalesce(items.terminal_id, batches.terminal_id, found.terminal_id) as terminal_terminal_id,
         items.txn_at as terminal_txn_at,
         settlement_files.file_id || '-' || cast(lines.line_no as varchar) as settlement_item_id,
         settlement_files.file_name as settlement_file,
@@ -30,21 +32,30 @@ found as (
         lines.settlement_date,
         payouts.acquirer as payout_acquirer,
         payouts.merchant_id as payout_merchant_id,
+        entries.acquirer as entry_acquirer,
+        bank_files.file_id || '-' || cast(found.entry_key % 4294967296 as varchar) as bank_item_id,
         bank_files.file_name as bank_file,
-        payouts.first_entry_key % 4294967296 as bank_line
+        found.entry_key % 4294967296 as bank_line
     from {{ ref('int_recon__breaks_found') }} as found
     left join {{ ref('int_recon__terminal_pool') }} as items
         on found.item_key = items.item_key
+    left join {{ ref('stg_terminal__batch_closes') }} as batches
+        on found.batch_close_key = batches.batch_close_key
+    -- The record after a gap may be of an earlier night and no longer in the pool; its key still says where it stands.
     left join files as terminal_files
-        on items.file_no = terminal_files.file_no
+        on
+            {{ int_div('coalesce(found.item_key, found.batch_close_key)', '4294967296') }}
+            = terminal_files.file_no
     left join {{ ref('int_recon__settlement_pool') }} as lines
         on found.line_key = lines.line_key
     left join files as settlement_files
         on lines.file_no = settlement_files.file_no
     left join {{ ref('int_recon__payout_states') }} as payouts
         on found.payout_id = payouts.payout_id
+    left join {{ ref('int_recon__bank_pool') }} as entries
+        on found.entry_key = entries.entry_key
     left join files as bank_files
-        on {{ int_div('payouts.first_entry_key', '4294967296') }} = bank_files.file_no
+        on {{ int_div('found.entry_key', '4294967296') }} = bank_files.file_no
 
 ),
 
@@ -52,11 +63,17 @@ identified as (
 
     select
         found.*,
-        coalesce(found.terminal_item_id, found.settlement_item_id, found.payout_id) as item_id,
+        coalesce(
+            found.terminal_item_id,
+            found.settlement_item_id,
+            found.payout_id,
+            found.bank_item_id
+        ) as item_id,
         md5(
             found.break_type || '|' || case
                 when found.payout_id is not null then found.payout_id
                 when found.subject_key = found.line_key then found.settlement_item_id
+                when found.subject_key = found.entry_key then found.bank_item_id
                 else found.terminal_item_id
             end
         ) as break_id
@@ -80,13 +97,20 @@ opened_tonight as (
         coalesce(
             identified.payout_acquirer,
             identified.settlement_acquirer,
+            identified.entry_acquirer,
             case identified.terminal_channel when 'card' then 'unionpay' else identified.terminal_channel end
         ) as acquirer,
         coalesce(
             identified.terminal_channel,
-            case coalesce(identified.settlement_acquirer, identified.payout_acquirer)
+            case
+                coalesce(identified.settlement_acquirer, identified.payout_acquirer, identified.entry_acquirer)
                 when 'unionpay' then 'card'
-                else coalesce(identified.settlement_acquirer, identified.payout_acquirer)
+                else
+                    coalesce(
+                        identified.settlement_acquirer,
+                        identified.payout_acquirer,
+                        identified.entry_acquirer
+                    )
             end
         ) as channel,
         coalesce(
@@ -155,6 +179,14 @@ explanations as (
         on items.file_no = files.file_no
     where states.opening_state is not null and states.match_state = 'matched'
 
+    union all
+
+    select
+        accepted.entry_key as subject_key,
+        'explains payout ' || min(accepted.payout_id) as explanation
+    from {{ ref('int_recon__payout_entries') }} as accepted
+    group by accepted.entry_key
+
 ),
 
 carried as (
@@ -164,28 +196,36 @@ carried as (
         case
             when known.status = 'closed' then null
             when
-                known.break_type in (
+                known.subject_key is not null
+                and known.break_type in (
                     'missing_in_settlement',
                     'refund_not_settled',
                     'missing_in_terminal_log',
-                    'ambiguous_match'
+                    'ambiguous_match',
+                    'unidentified_credit',
+                    'unexplained_deduction'
                 )
                 then explanations.explanation
             when
-                known.break_type in ('payout_not_received', 'payout_short')
+                known.subject_key is null
+                and known.break_type in ('payout_not_received', 'payout_short', 'ambiguous_match')
                 and payouts.state in ('funded', 'short', 'over')
                 and (known.break_type is distinct from 'payout_' || payouts.state)
                 then
                     'payout is ' || payouts.state || ': ' || coalesce(bank_files.file_name, '') || ' entry '
                     || coalesce(cast(payouts.first_entry_key % 4294967296 as varchar), '')
-        end as closed_tonight_by
+        end as closed_tonight_by,
+        -- Whose file is missing is asked anew every night: it may have come without the row in it.
+        coalesce(identified.file_missing, known.file_missing) as file_missing_tonight
     from {{ source('opening', 'breaks') }} as known
+    left join identified
+        on known.break_id = identified.break_id
     left join explanations
         on known.subject_key = explanations.subject_key
     left join {{ ref('int_recon__payout_states') }} as payouts
         on
             known.payout_id = payouts.payout_id
-            and known.break_type in ('payout_not_received', 'payout_short')
+            and known.subject_key is null
     left join files as bank_files
         on {{ int_div('payouts.first_entry_key', '4294967296') }} = bank_files.file_no
 
@@ -214,7 +254,7 @@ select
     settlement_line,
     bank_file,
     bank_line,
-    file_missing,
+    file_missing_tonight as file_missing,
     detail
 from carried
 

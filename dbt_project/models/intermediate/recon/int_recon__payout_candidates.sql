@@ -29,28 +29,65 @@ accounts as (
     union
 
     select
-        'unionpay' as acquirer,
+        acquirer,
         merchant_id,
-        unionpay_mer_id as acquirer_merchant_id,
+        acquirer_merchant_id,
         settlement_account
-    from {{ ref('stg_reference__merchants') }}
-    where unionpay_mer_id is not null
+    from {{ ref('int_recon__acquirer_merchants') }}
+
+),
+
+-- An id counts only as a whole word: M1 is not in M12. Ids of digits may stand next to letters (MID898…), so they
+-- are looked for among the runs of digits.
+texts as (
+
+    select
+        entry_key,
+        acquirer,
+        account,
+        ' ' || regexp_replace(narrative, '[^0-9A-Za-z_-]+', ' ', 'g') || ' ' as words,
+        ' ' || regexp_replace(narrative, '[^0-9]+', ' ', 'g') || ' ' as numbers
+    from entries
+
+),
+
+ids as (
+
+    select
+        acquirer,
+        merchant_id,
+        settlement_account,
+        merchant_id as id_text
+    from accounts
+
+    union
+
+    select
+        acquirer,
+        merchant_id,
+        settlement_account,
+        acquirer_merchant_id as id_text
+    from accounts
+    where acquirer_merchant_id is not null
 
 ),
 
 named as (
 
     select distinct
-        entries.entry_key,
-        accounts.merchant_id
-    from entries
-    inner join accounts
+        texts.entry_key,
+        ids.merchant_id
+    from texts
+    inner join ids
         on
-            entries.acquirer = accounts.acquirer
-            and entries.account = accounts.settlement_account
+            texts.acquirer = ids.acquirer
+            and texts.account = ids.settlement_account
     where
-        contains(entries.narrative, accounts.merchant_id)
-        or contains(entries.narrative, accounts.acquirer_merchant_id)
+        contains(texts.words, ' ' || ids.id_text || ' ')
+        or (
+            regexp_matches(ids.id_text, '^[0-9]+$')
+            and contains(texts.numbers, ' ' || ids.id_text || ' ')
+        )
 
 ),
 
@@ -62,9 +99,17 @@ named_entries as (
 
 select
     payouts.payout_id,
+    payouts.merchant_id,
+    payouts.settlement_account,
+    payouts.settlement_date,
+    payouts.due_date,
     entries.entry_key,
     named.merchant_id is not null as is_named,
     entries.value_date = payouts.due_date as is_on_due_date,
+    -- The text may say which day it pays: 20261113 or 2026-11-13.
+    contains(texts.numbers, ' ' || replace(cast(payouts.settlement_date as varchar), '-', '') || ' ')
+    or contains(texts.numbers, ' ' || replace(cast(payouts.settlement_date as varchar), '-', ' ') || ' ')
+        as is_dated,
     entries.amount_minor,
     payouts.expected_net_minor - payouts.received_minor as outstanding_minor
 
@@ -76,6 +121,8 @@ inner join entries
         and payouts.currency = entries.currency
         and entries.value_date > payouts.settlement_date
         and entries.value_date <= payouts.due_date + interval '{{ var("payout_window_days") }} days'
+inner join texts
+    on entries.entry_key = texts.entry_key
 left join named
     on
         entries.entry_key = named.entry_key

@@ -4,45 +4,13 @@ with
 
 received as (
 
-    select
-        accepted.payout_id,
-        accepted.funding_rule,
-        accepted.entry_key,
-        entries.amount_minor
-    from {{ ref('int_recon__payout_entries') }} as accepted
-    inner join {{ ref('int_recon__bank_pool') }} as entries
-        on accepted.entry_key = entries.entry_key
+    select * from {{ ref('int_recon__payout_entries') }}
 
 ),
 
-paid as (
-
-    select distinct payout_id from {{ ref('int_recon__payout_entries') }}
-
-),
-
-taken as (
-
-    select distinct entry_key from {{ ref('int_recon__payout_entries') }}
-
-),
-
--- A free entry of the same merchant that fits several open payouts, none of which was chosen.
 undecided as (
 
-    select distinct candidates.payout_id
-    from {{ ref('int_recon__payout_candidates') }} as candidates
-    left join paid
-        on candidates.payout_id = paid.payout_id
-    left join taken
-        on candidates.entry_key = taken.entry_key
-    where
-        paid.payout_id is null
-        and taken.entry_key is null
-        and (
-            candidates.is_named and candidates.is_on_due_date
-            or candidates.amount_minor = candidates.outstanding_minor
-        )
+    select distinct payout_id from {{ ref('int_recon__undecided_entries') }}
 
 ),
 

@@ -14,7 +14,7 @@ tonight as (
         txn_type,
         coalesce(
             acquirer_txn_no,
-            terminal_id || '|' || stan || '|' || cast(txn_local as varchar)
+            coalesce(terminal_id, '') || '|' || stan || '|' || cast(txn_local as varchar)
         ) as transaction_key
     from {{ ref('int_recon__settlement_pool') }}
     where opening_state is null
@@ -50,7 +50,7 @@ firsts as (
         txn_type,
         coalesce(
             acquirer_txn_no,
-            terminal_id || '|' || stan || '|' || cast(txn_local as varchar)
+            coalesce(terminal_id, '') || '|' || stan || '|' || cast(txn_local as varchar)
         ) as transaction_key,
         line_key as first_line_key
     from {{ source('opening', 'known_lines') }}

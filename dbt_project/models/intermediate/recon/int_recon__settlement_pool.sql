@@ -8,13 +8,19 @@ with
 
 acquirer_merchants as (
 
+    -- Shops that share an acquirer's id: the first one stands for all until a match says which it was.
     select
-        'unionpay' as acquirer,
-        unionpay_mer_id as acquirer_merchant_id,
+        acquirer,
+        acquirer_merchant_id,
         min(merchant_id) as merchant_id
-    from {{ ref('stg_reference__merchants') }}
-    where unionpay_mer_id is not null
-    group by unionpay_mer_id
+    from {{ ref('int_recon__acquirer_merchants') }}
+    group by acquirer, acquirer_merchant_id
+
+),
+
+received as (
+
+    {{ staged_settlement_lines() }}
 
 )
 
@@ -32,6 +38,9 @@ select
     lines.rrn,
     lines.auth_code,
     lines.acquirer_txn_no,
+    lines.orig_acquirer_txn_no,
+    lines.orig_stan,
+    lines.orig_txn_local,
     lines.merchant_order_no,
     lines.line_kind,
     lines.txn_type,
@@ -44,7 +53,7 @@ select
     lines.txn_local,
     lines.settlement_date
 
-from {{ ref('stg_unionpay__settlement_lines') }} as lines
+from received as lines
 left join acquirer_merchants
     on
         lines.acquirer = acquirer_merchants.acquirer
@@ -66,6 +75,9 @@ select
     rrn,
     auth_code,
     acquirer_txn_no,
+    cast(null as varchar) as orig_acquirer_txn_no,
+    cast(null as varchar) as orig_stan,
+    cast(null as timestamp) as orig_txn_local,
     merchant_order_no,
     line_kind,
     txn_type,

@@ -1,10 +1,12 @@
 -- Grain: one row per event that an approved void, reversal or pre-authorisation void takes back.
 -- The original is on the same terminal under orig_stan, in orig_batch_no or else the same batch. STANs wrap, so of
 -- several originals the last one before the void counts. A void that was itself reversed takes nothing back.
+-- Logs come late: a void of an earlier night still takes back a sale of tonight, and a reversal of tonight still
+-- undoes a void of an earlier night.
 
 with
 
-events as (
+pool as (
 
     select
         pool.item_key,
@@ -22,6 +24,29 @@ events as (
     left join {{ ref('int_recon__terminal_duplicates') }} as duplicates
         on pool.item_key = duplicates.item_key
     where duplicates.item_key is null
+
+),
+
+events as (
+
+    select * from pool
+
+    union all
+
+    select
+        known.item_key,
+        known.merchant_id,
+        known.terminal_id,
+        known.batch_no,
+        known.stan,
+        known.orig_stan,
+        known.orig_batch_no,
+        known.txn_type,
+        known.is_approved,
+        known.txn_local,
+        cast(null as varchar) as opening_voided_reason
+    from {{ source('opening', 'known_events') }} as known
+    where known.txn_type in ('void', 'reversal', 'preauth_void') and known.is_approved
 
 ),
 
@@ -106,11 +131,12 @@ from found_tonight
 
 union all
 
+-- Beyond the look-back for cancellations, what an earlier night decided stands.
 select
-    events.item_key,
+    pool.item_key,
     cast(null as bigint) as cancellation_key,
-    events.opening_voided_reason as voided_reason
-from events
-left join found_tonight
-    on events.item_key = found_tonight.item_key
-where events.opening_voided_reason is not null and found_tonight.item_key is null
+    pool.opening_voided_reason as voided_reason
+from pool
+left join nearest
+    on pool.item_key = nearest.original_key
+where pool.opening_voided_reason is not null and nearest.original_key is null
