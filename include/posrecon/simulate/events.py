@@ -1,56 +1,32 @@
 """What the terminals did: sales and what follows from them, with one fault at most per transaction."""
 
 from dataclasses import dataclass, fields
-from enum import IntEnum
 
 import numpy as np
 
-from posrecon.simulate.numbers import Bools, Ints, luhn_check_digit, put_digits, rank_within, stream
+from posrecon.simulate import counters
+from posrecon.simulate.draft import (
+    BIN_IS_CREDIT,
+    BIN_LENGTHS,
+    BINS,
+    CUT_OFF_S,
+    DAY_S,
+    DEFAULTS,
+    Draft,
+    check_digits,
+)
+from posrecon.simulate.kinds import APPROVED, CURRENCIES, TIMED_OUT, Fault, Kind
+from posrecon.simulate.numbers import Bools, Ints, rank_within, stream
 from posrecon.simulate.population import Population
-
-DAY_S = 86_400
-CUT_OFF_S = 23 * 3600
-
-BINS = (621081, 622202, 622848, 621700, 625910, 628888, 622588, 623058)
-BIN_LENGTHS = (19, 19, 19, 19, 16, 16, 16, 16)
-BIN_IS_CREDIT = (0, 0, 0, 0, 1, 1, 1, 0)
-RESPONSES = ("00", "51", "55", "91", "")
-APPROVED, TIMED_OUT = 0, 4
-
-
-class Kind(IntEnum):
-    """Type of a terminal event; the names are those of the native terminal log."""
-
-    SALE = 0
-    REFUND = 1
-    VOID = 2
-    REVERSAL = 3
-    PREAUTH = 4
-    PREAUTH_COMPLETION = 5
-
-
-class Fault(IntEnum):
-    """The one thing that goes wrong with a transaction, if any."""
-
-    NONE = 0
-    MISSING_IN_SETTLEMENT = 1
-    MISSING_IN_TERMINAL_LOG = 2
-    AMOUNT_MISMATCH = 3
-    SETTLED_TWICE_SAME_FILE = 4
-    SETTLED_TWICE_NEXT_FILE = 5
-    LOGGED_TWICE_SAME_FILE = 6
-    LOGGED_TWICE_OTHER_FILE = 7
-    DECLINED_BUT_SETTLED = 8
-    REVERSED_BUT_SETTLED = 9
-    LATE_SETTLEMENT = 10
-    FEE_MISMATCH = 11
-
+from posrecon.simulate.scenes import Role, Stage, continue_today, play
 
 _SALE_FAULTS = (
     Fault.MISSING_IN_SETTLEMENT,
     Fault.MISSING_IN_TERMINAL_LOG,
     Fault.AMOUNT_MISMATCH,
     Fault.FEE_MISMATCH,
+    Fault.NET_MISMATCH,
+    Fault.CURRENCY_MISMATCH,
     Fault.LATE_SETTLEMENT,
 )
 # Copies come in two ways each; the pair of them shares one quota.
@@ -58,6 +34,11 @@ _TWIN_FAULTS = (
     (Fault.SETTLED_TWICE_SAME_FILE, Fault.SETTLED_TWICE_NEXT_FILE),
     (Fault.LOGGED_TWICE_SAME_FILE, Fault.LOGGED_TWICE_OTHER_FILE),
 )
+_GROUPS_PER_DAY = 10**6
+
+
+ROWS_FOR_ALL = 1000
+"""Events per day from which on every day plays every scene."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +54,14 @@ class Events:
         cancelled: The event was voided or reversed later.
         in_log_whole: The terminal log carries the whole card number.
         account_no: Middle digits of the card number (between BIN and check digit).
-        stan: 1…999999, rising per terminal in time order.
+        form: What the settlement line says of the terminal's own numbers (Form).
+        line_shift_s: How many seconds the line's time is off.
+        rrn_of: Index of the event whose RRN this one carries; -1 for its own.
+        twin_of: Index of an event at another terminal with the same STAN and second; -1 for none.
+        currency: Index into CURRENCIES, as logged; every line is in CNY.
+        group: Number of a group of equal candidates; -1 for none.
+        counter: The terminal's counter, never wrapping; a restarted terminal counts some numbers again.
+        leg: 0, and 1 after the terminal opened a second batch that day.
     """
 
     day: Ints
@@ -92,7 +80,14 @@ class Events:
     original: Ints
     cancelled: Bools
     fault: Ints
-    stan: Ints
+    form: Ints
+    line_shift_s: Ints
+    rrn_of: Ints
+    twin_of: Ints
+    currency: Ints
+    group: Ints
+    counter: Ints
+    leg: Ints
 
     def __len__(self) -> int:
         return len(self.day)
@@ -118,22 +113,36 @@ class Events:
         return np.array(BIN_IS_CREDIT, dtype=np.int64)[self.bin]
 
     @property
-    def rrn(self) -> Ints:
-        """Last eight digits of the RRN: a permutation of the day's events."""
-        return (self.number * 48_271_807 + 13_579) % 10**8
+    def stan(self) -> Ints:
+        """1…999999, rising per terminal in time order and wrapping."""
+        return self.counter % 999_999 + 1
+
+    @property
+    def batch(self) -> Ints:
+        """Batch number: every terminal's own counter goes up by two a day, once more for a second batch."""
+        return (self.terminal * 37 % 900) + 1 + 2 * self.day + self.leg
 
 
 @dataclass(frozen=True)
 class _Day:
-    """Columns of one day before STANs are dealt out; `original` counts from the first event of all days."""
+    """Columns of one day before STANs are dealt out, and what tomorrow makes of it.
+
+    References count from the first event of all days; `tomorrow` are positions within the day.
+    """
 
     columns: dict[str, Ints]
-    for_tomorrow: Ints
+    tomorrow: Ints
+    roles: Ints
 
 
 def fault_quota(rows: int) -> int:
     """Faults of each kind per day: 3 in 10 000 events, but enough that a small demonstration shows each."""
     return max(2 if rows >= 1000 else 1, (rows * 3 + 5_000) // 10_000)
+
+
+def scene_quota(rows: int) -> int:
+    """Scenes of each kind per day."""
+    return max(1, fault_quota(rows) // 2)
 
 
 def generate_events(
@@ -150,7 +159,7 @@ def generate_events(
     """
     days: list[dict[str, Ints]] = []
     before = 0
-    carried = _no_originals()
+    carried = _nothing_carried()
     for day in range(nights):
         drawn = _draw_day(
             population,
@@ -162,11 +171,18 @@ def generate_events(
             can_be_late=day in late_days,
         )
         days.append(drawn.columns)
+        carried = {name: column[drawn.tomorrow] for name, column in drawn.columns.items()}
+        carried["index"] = before + drawn.tomorrow
+        carried["role"] = drawn.roles
         before += len(drawn.columns["day"])
-        carried = {name: column[drawn.for_tomorrow] for name, column in drawn.columns.items()}
-        carried["index"] = before - len(drawn.columns["day"]) + drawn.for_tomorrow
     columns = {name: np.concatenate([day[name] for day in days]) for name in days[0]}
-    columns["stan"] = _stans(population, columns)
+    restarts = max(1, fault_quota(rows) // 4)
+    columns["counter"], columns["leg"] = counters.deal(population, columns, seed=seed, restarts=restarts)
+    if rows >= ROWS_FOR_ALL:
+        lost = counters.lost_runs(
+            columns, seed=seed, per_day=scene_quota(rows), guaranteed=len(population.names)
+        )
+        columns["fault"][lost] = Fault.MISSING_IN_TERMINAL_LOG
     return Events(
         **{
             field.name: columns[field.name].astype(np.bool_) if field.type is Bools else columns[field.name]
@@ -175,21 +191,14 @@ def generate_events(
     )
 
 
-def _no_originals() -> dict[str, Ints]:
-    names = ("index", "merchant", "terminal", "amount_minor", "bin", "account_no", "check_digit")
+def _nothing_carried() -> dict[str, Ints]:
+    names = ("index", "role", "merchant", "terminal", "amount_minor", "bin", "account_no", "check_digit")
     return {name: np.zeros(0, dtype=np.int64) for name in names}
 
 
-def _stans(population: Population, columns: dict[str, Ints]) -> Ints:
-    """Deal out STANs: per terminal in time order, wrapping from 999999 to 000001."""
-    terminal = columns["terminal"]
-    order = np.lexsort((np.arange(len(terminal)), columns["second"], columns["day"], terminal))
-    stans = np.empty(len(terminal), dtype=np.int64)
-    stans[order] = (population.stan_start[terminal[order]] + rank_within(terminal[order])) % 999_999 + 1
-    return stans
-
-
-def _draw_primaries(population: Population, rng: np.random.Generator, rows: int) -> dict[str, Ints]:
+def _draw_primaries(
+    population: Population, rng: np.random.Generator, rows: int, *, day: int
+) -> dict[str, Ints]:
     """Sales and pre-authorisations; the first one of every merchant is a plain approved daytime sale."""
     merchants = len(population.merchant_ids)
     number = np.arange(rows, dtype=np.int64)
@@ -211,11 +220,14 @@ def _draw_primaries(population: Population, rng: np.random.Generator, rows: int)
     popular = rng.random(rows) < 0.35
     amount = np.where(popular, population.prices_minor[merchant, rng.integers(0, 5, rows)], amount)
     amount[:merchants] = 50_000 + rng.integers(0, 40_000, merchants)
+    if population.quiet >= 0:
+        # Its large sale of one day is refunded on the next, which has only a small one.
+        amount[population.quiet] = (10_000 if day % 2 else 80_000) + rng.integers(0, 9_000)
 
     # A rush: the same price again at the same merchant within minutes, often at the next till.
     rush = (rng.random(rows) < 0.15) & (number >= merchants + 1)
     leader = rng.integers(0, rows, rows)
-    rush &= ~rush[leader]
+    rush &= ~rush[leader] & (merchant[leader] != population.quiet)
     merchant = np.where(rush, merchant[leader], merchant)
     amount = np.where(rush, amount[leader], amount)
     second = np.where(rush, np.minimum(second[leader] + rng.integers(4, 240, rows), DAY_S - 1), second)
@@ -246,20 +258,9 @@ def _draw_primaries(population: Population, rng: np.random.Generator, rows: int)
         "amount_minor": amount.astype(np.int64),
         "bin": bins.astype(np.int64),
         "account_no": account_no,
-        "check_digit": _check_digits(bins, account_no),
-        "original": np.full(rows, -1, dtype=np.int64),
+        "check_digit": check_digits(bins, account_no),
+        **{name: np.full(rows, value, dtype=np.int64) for name, value in DEFAULTS.items()},
     }
-
-
-def _check_digits(bins: Ints, account_no: Ints) -> Ints:
-    check = np.empty(len(bins), dtype=np.int64)
-    for length in sorted(set(BIN_LENGTHS)):
-        rows = np.flatnonzero(np.array(BIN_LENGTHS)[bins] == length)
-        digits = np.empty((len(rows), length - 1), dtype=np.uint8)
-        put_digits(digits, 0, 6, np.array(BINS, dtype=np.int64)[bins[rows]])
-        put_digits(digits, 6, length - 7, account_no[rows])
-        check[rows] = luhn_check_digit(digits)
-    return check
 
 
 def _draw_day(
@@ -274,26 +275,27 @@ def _draw_day(
 ) -> _Day:
     rng = stream(seed, 2, day)
     merchants = len(population.merchant_ids)
-    primary = _draw_primaries(population, rng, rows)
-    fault = np.zeros(rows, dtype=np.int64)
-    cancelled = np.zeros(rows, dtype=np.int64)
+    primary = _draw_primaries(population, rng, rows, day=day)
+    fault, cancelled = primary["fault"], primary["cancelled"]
     second, kind, response = primary["second"], primary["kind"], primary["response"]
 
     shuffled = rng.permutation(rows).astype(np.int64)
     shuffled = shuffled[shuffled >= merchants]
     free = np.zeros(rows, dtype=np.bool_)
     free[shuffled] = True
-
-    def take(wanted: int, condition: Bools) -> Ints:
-        """The first `wanted` still free primaries that satisfy the condition, in shuffled order."""
-        candidates = shuffled[(condition & free)[shuffled]][:wanted]
-        free[candidates] = False
-        return candidates
+    draft = Draft(
+        population=population,
+        rng=rng,
+        columns=primary,
+        shuffled=shuffled,
+        free=free,
+        first_group=day * _GROUPS_PER_DAY,
+    )
 
     def take_one_by_day(wanted: int, condition: Bools) -> Ints:
         """As `take`, but the first one is before the cut-off, so that even a single night shows it."""
-        before_cut_off = take(1, condition & (second < CUT_OFF_S))
-        return np.concatenate([before_cut_off, take(wanted - len(before_cut_off), condition)])
+        before_cut_off = draft.take(1, condition & (second < CUT_OFF_S))
+        return np.concatenate([before_cut_off, draft.take(wanted - len(before_cut_off), condition)])
 
     is_sale = kind == Kind.SALE
     approved = response == APPROVED
@@ -304,8 +306,8 @@ def _draw_day(
     # ---------------------------------------------------------------- what follows from a primary
     voided = take_one_by_day(max(2, rows * 12 // 1000), plain & early_enough)
     reversed_sales = take_one_by_day(max(2, rows * 3 // 1000), plain & early_enough)
-    reversed_timeouts = take(rows * 4 // 1000, is_sale & (response == TIMED_OUT) & early_enough)
-    held = take(rows * 4 // 1000, (kind == Kind.PREAUTH) & approved & (second < 20 * 3600))
+    reversed_timeouts = draft.take(rows * 4 // 1000, is_sale & (response == TIMED_OUT) & early_enough)
+    held = draft.take(rows * 4 // 1000, (kind == Kind.PREAUTH) & approved & (second < 20 * 3600))
     cancelled[voided] = cancelled[reversed_sales] = cancelled[reversed_timeouts] = 1
 
     # Refunds stay few and small per merchant, so that no day's payout falls to nothing.
@@ -324,76 +326,59 @@ def _draw_day(
     fault[take_one_by_day(quota, is_sale & ~approved)] = Fault.DECLINED_BUT_SETTLED
     for wrong in _SALE_FAULTS:
         if wrong is not Fault.LATE_SETTLEMENT or can_be_late:
-            fault[take_one_by_day(quota, plain)] = wrong
+            chosen = take_one_by_day(quota, plain)
+            fault[chosen] = wrong
+            if wrong is Fault.CURRENCY_MISMATCH:
+                primary["currency"][chosen] = rng.integers(1, len(CURRENCIES), len(chosen))
     for same, other in _TWIN_FAULTS:
         twins = take_one_by_day(max(2, quota), plain)
         fault[twins[0::2]] = same
         fault[twins[1::2]] = other
 
     # ---------------------------------------------------------------- followers
-    def follow(originals: Ints, kind_of: Kind, lag_low: int, lag_high: int) -> dict[str, Ints]:
-        lag = rng.integers(lag_low, lag_high, len(originals))
-        follower = {name: column[originals] for name, column in primary.items()}
-        follower["second"] = np.minimum(follower["second"] + lag, DAY_S - 1)
-        follower["kind"] = np.full(len(originals), kind_of, dtype=np.int64)
-        follower["response"] = np.zeros(len(originals), dtype=np.int64)
-        follower["original"] = originals
-        return follower
+    def follow(originals: Ints, kind_of: Kind, low_s: int, high_s: int, amount: Ints | None = None) -> None:
+        given = primary["amount_minor"][originals] if amount is None else amount
+        draft.add(
+            originals,
+            kind=kind_of,
+            response=APPROVED,
+            original=originals,
+            second=draft.after(originals, low_s, high_s),
+            amount_minor=given,
+        )
 
-    refunds_today = follow(refunded_today, Kind.REFUND, 60, 3600)
-    refunds_of_yesterday = _refunds_of(carried, rng)
-    followers = [
-        follow(voided, Kind.VOID, 20, 600),
-        follow(reversed_sales, Kind.REVERSAL, 5, 60),
-        follow(reversed_timeouts, Kind.REVERSAL, 30, 90),
-        follow(held, Kind.PREAUTH_COMPLETION, 1800, 10_000),
-        refunds_today,
-        refunds_of_yesterday,
-    ]
-    for refunds in (refunds_today, refunds_of_yesterday):
-        full = np.minimum(refunds["amount_minor"], 10_000)
-        part = rng.integers(100, full + 1)
-        refunds["amount_minor"] = np.where(rng.random(len(full)) < 0.5, full, part)
-    completion = followers[3]
-    completion["amount_minor"] -= rng.integers(0, completion["amount_minor"] // 4 + 1)
+    follow(voided, Kind.VOID, 20, 600)
+    follow(reversed_sales, Kind.REVERSAL, 5, 60)
+    follow(reversed_timeouts, Kind.REVERSAL, 30, 90)
+    blocked = primary["amount_minor"][held]
+    follow(held, Kind.PREAUTH_COMPLETION, 1800, 10_000, blocked - rng.integers(0, blocked // 4 + 1))
+    full = np.minimum(primary["amount_minor"][refunded_today], 10_000)
+    part = rng.integers(100, full + 1)
+    follow(refunded_today, Kind.REFUND, 60, 3600, np.where(rng.random(len(full)) < 0.5, full, part))
+    continue_today(draft, carried)
 
-    # ---------------------------------------------------------------- keep to the number of rows asked for
-    total_followers = sum(len(follower["kind"]) for follower in followers)
-    surplus = take(total_followers, plain)
-    keep = np.ones(rows, dtype=np.bool_)
-    keep[surplus] = False
-    new_index = np.cumsum(keep) - 1
-    for follower in followers[:-1]:
-        follower["original"] = first + new_index[follower["original"]]
+    stage = Stage(draft, plain, can_be_late=can_be_late)
+    everything = rows >= ROWS_FOR_ALL
+    play(
+        stage,
+        count=scene_quota(rows) if everything else 1,
+        budget=rows if everything else rows // 12,
+        day=day,
+    )
+    tomorrow = [(Role.REFUND, refunded_tomorrow), *stage.tomorrow]
+    if population.quiet >= 0 and day % 2 == 0:
+        tomorrow.append((Role.LARGE_REFUND, np.array([population.quiet], dtype=np.int64)))
 
-    columns = {
-        name: np.concatenate([primary[name][keep], *(follower[name] for follower in followers)])
-        for name in primary
-    }
+    # Keep to the number of rows asked for.
+    columns, new_index = draft.finish(first, plain)
     count = len(columns["kind"])
-    padding = np.zeros(count - int(keep.sum()), dtype=np.int64)
-    columns["fault"] = np.concatenate([fault[keep], padding])
-    columns["cancelled"] = np.concatenate([cancelled[keep], padding])
     columns["day"] = np.full(count, day, dtype=np.int64)
     columns["number"] = np.arange(count, dtype=np.int64)
     columns["auth_code"] = rng.integers(0, 10**6, count)
     columns["in_log_whole"] = (rng.random(count) < 0.01).astype(np.int64)
     columns["in_log_whole"][0] = 1
-    return _Day(columns=columns, for_tomorrow=new_index[refunded_tomorrow])
-
-
-def _refunds_of(carried: dict[str, Ints], rng: np.random.Generator) -> dict[str, Ints]:
-    """Refunds, at some time today, of sales of yesterday."""
-    count = len(carried["index"])
-    return {
-        "merchant": carried["merchant"],
-        "terminal": carried["terminal"],
-        "second": rng.integers(8 * 3600, DAY_S, count),
-        "kind": np.full(count, Kind.REFUND, dtype=np.int64),
-        "response": np.zeros(count, dtype=np.int64),
-        "amount_minor": carried["amount_minor"],
-        "bin": carried["bin"],
-        "account_no": carried["account_no"],
-        "check_digit": carried["check_digit"],
-        "original": carried["index"],
-    }
+    return _Day(
+        columns=columns,
+        tomorrow=np.concatenate([new_index[positions] for _, positions in tomorrow]),
+        roles=np.concatenate([np.full(len(positions), role, dtype=np.int64) for role, positions in tomorrow]),
+    )

@@ -9,9 +9,9 @@ import numpy as np
 
 from posrecon.banking_calendar import add_banking_days
 from posrecon.errors import UsageError
+from posrecon.simulate import disputes, settlement, terminal_log
 from posrecon.simulate import payouts as bank
-from posrecon.simulate import settlement, terminal_log
-from posrecon.simulate.events import Events, generate_events
+from posrecon.simulate.events import Events, fault_quota, generate_events, scene_quota
 from posrecon.simulate.population import populate, write_reference
 from posrecon.simulate.truth import BREAK_TYPES, write_truth
 
@@ -98,12 +98,20 @@ def simulate(
     report("events")(1, 1)
     records = terminal_log.log_records(events, population, seed=seed)
     lines = settlement.settle(events, population, seed=seed, nights=nights, due_day=due_day)
-    payouts = bank.pay_out(lines, population, seed=seed, start=start, nights=nights)
+    totals = terminal_log.batch_totals(
+        events, records, seed=seed, wrong_per_day=max(1, fault_quota(rows) // 2)
+    )
+    disputed = disputes.dispute(
+        lines, events, population, seed=seed, nights=nights, per_day=scene_quota(rows)
+    )
+    payouts = bank.pay_out(lines, disputed, population, seed=seed, start=start, nights=nights)
+    strays = bank.stray_entries(payouts, population, seed=seed, start=start, nights=nights)
 
     out.mkdir(parents=True, exist_ok=True)
     files = write_reference(population, out / "reference", start=start)
     files += terminal_log.write_files(
         records,
+        totals,
         events,
         population,
         out / "terminal_log",
@@ -114,17 +122,29 @@ def simulate(
     files += settlement.write_files(
         lines, events, population, out / "unionpay", start=start, progress=report("settlement")
     )
-    files += bank.write_statements(
-        payouts, population, out / "bank", seed=seed, start=start, nights=nights, progress=report("bank")
+    files += disputes.write_files(disputed, events, population, out / "unionpay", start=start)
+    statements, strays = bank.write_statements(
+        payouts,
+        strays,
+        population,
+        out / "bank",
+        seed=seed,
+        start=start,
+        nights=nights,
+        progress=report("bank"),
     )
+    files += statements
     truth = out / "truth.csv"
     report("truth")(0, 1)
     labels = write_truth(
         truth,
         events=events,
         records=records,
+        totals=totals,
         lines=lines,
+        disputes=disputed,
         payouts=payouts,
+        strays=strays,
         population=population,
         due_day=due_day,
         start=start,

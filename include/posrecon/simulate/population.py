@@ -53,6 +53,7 @@ class Population:
         accounts: Settlement account per merchant; some neighbours share one.
         has_rrn: Whether the merchant's settlement file is of version 2.5, which carries the RRN.
         region_b: Whether the merchant's events arrive in the second terminal log of the night.
+        quiet: Index of a merchant with one sale a day, whose refunds make a payout negative; -1 for none.
         weights: Share of the events, adds up to 1.
         prices_minor: (merchants, 5) popular amounts.
         terminal_first, terminal_count: The merchant's terminals are a run of indices.
@@ -69,6 +70,7 @@ class Population:
     accounts: list[str]
     has_rrn: Ints
     region_b: Ints
+    quiet: int
     weights: "np.ndarray[tuple[int], np.dtype[np.float64]]"
     prices_minor: Ints
     terminal_first: Ints
@@ -111,6 +113,10 @@ def populate(*, seed: int, merchants: int) -> Population:
     own_account = np.where(index % 6 == 5, index - 1, index)
     accounts = _not_a_card_number(31_0500_1618_3600_0000 + own_account * 7 + 11, 18)
     weights = 1.0 / (2.0 + (index % 7))
+    # The last one with a settlement account of its own.
+    quiet = int(index[index % 6 <= 3][-1]) if merchants >= 4 else -1
+    if quiet >= 0:
+        weights[quiet] = 0.0
     terminal_count = rng.integers(1, 7, merchants)
     terminal_first = np.concatenate([[0], np.cumsum(terminal_count)[:-1]]).astype(np.int64)
     terminals = int(terminal_count.sum())
@@ -147,6 +153,7 @@ def populate(*, seed: int, merchants: int) -> Population:
         accounts=accounts,
         has_rrn=(index % 3 != 1).astype(np.int64),
         region_b=(index % 10 == 7).astype(np.int64),
+        quiet=quiet,
         weights=weights / weights.sum(),
         prices_minor=rng.integers(8, 88, (merchants, 5)) * 100,
         terminal_first=terminal_first,

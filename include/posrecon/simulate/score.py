@@ -1,6 +1,6 @@
 """Compare what the nights published with the labels of a simulation: pairs, breaks by type, money."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
@@ -16,10 +16,14 @@ from posrecon.settings import Settings
 LISTED_MAX = 20
 
 # Which evidence identifies a break of a type; both sides unless the break is about one of them.
-_BY_TERMINAL = ("missing_in_settlement", "refund_not_settled", "duplicate_in_terminal_log")
-_BY_SETTLEMENT = ("missing_in_terminal_log", "duplicate_in_settlement", "net_mismatch")
+_BY_TERMINAL = (
+    "missing_in_settlement", "refund_not_settled", "duplicate_in_terminal_log", "refund_exceeds_original",
+    "orphan_reference", "batch_out_of_balance", "stan_gap",
+)  # fmt: skip
+_BY_SETTLEMENT = ("missing_in_terminal_log", "duplicate_in_settlement", "net_mismatch", "chargeback")
 _BY_PAYOUT = ("payout_not_received", "payout_short", "payout_over")
-_WITH_DELTA = ("amount_mismatch", *_BY_PAYOUT)
+_BY_BANK = ("unidentified_credit", "unexplained_deduction")
+_WITH_DELTA = ("amount_mismatch", "net_mismatch", *_BY_PAYOUT, *_BY_BANK)
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,25 @@ class TypeScore:
 
 
 @dataclass(frozen=True)
+class TierScore:
+    """Published pairs of one rung of the match ladder.
+
+    Attributes:
+        tier: 1 is the strongest evidence.
+        rule: Name of the rung.
+        right, wrong: Pairs that are labelled, and that are not.
+        right_minor, wrong_minor: Their settled money, as the sum of amounts without sign.
+    """
+
+    tier: int
+    rule: str
+    right: int
+    wrong: int
+    right_minor: int
+    wrong_minor: int
+
+
+@dataclass(frozen=True)
 class Score:
     """The whole comparison as of the latest published night.
 
@@ -82,6 +105,11 @@ class Score:
         run_date: Labels that only a later night can know are left out.
         labels_later: How many labels that were.
         matched_minor: Settled money of all published pairs, as the sum of amounts without sign.
+        wrong_minor: Settled money of published pairs that no label names.
+        missed_minor: Settled money of labelled pairs that were not published.
+        tiers: Published pairs by rung of the match ladder.
+        groups_wrong: Groups of equal candidates whose members were not found as one group of their own; what a
+            group is called does not matter.
         timing_wrong: Breaks found, but opened or closed on another night than their label says.
         timing: The first of them, as evidence.
     """
@@ -91,13 +119,18 @@ class Score:
     pairs: TypeScore
     breaks: tuple[TypeScore, ...]
     matched_minor: int
+    wrong_minor: int
+    missed_minor: int
+    tiers: tuple[TierScore, ...]
+    groups_wrong: int
     timing_wrong: int
     timing: tuple[str, ...]
 
     @property
     def perfect(self) -> bool:
         """Precision and recall are 1.0 throughout, with the right money on the right night."""
-        return self.pairs.perfect and all(scored.perfect for scored in self.breaks) and self.timing_wrong == 0
+        exact = self.pairs.perfect and all(scored.perfect for scored in self.breaks)
+        return exact and self.timing_wrong == 0 and self.groups_wrong == 0
 
 
 def score(settings: Settings, truth: Path) -> Score:
@@ -151,22 +184,27 @@ def _prepare(connection: duckdb.DuckDBPyConnection, truth: Path) -> None:
             'record_type': 'varchar', 'break_type': 'varchar', 'detected_on': 'date',
             'terminal_file': 'varchar', 'terminal_line': 'bigint',
             'settlement_file': 'varchar', 'settlement_line': 'bigint', 'merchant_id': 'varchar',
-            'payout_id': 'varchar', 'delta_minor': 'bigint', 'closed_on': 'date', 'note': 'varchar'}})
+            'payout_id': 'varchar', 'delta_minor': 'bigint', 'closed_on': 'date', 'note': 'varchar',
+            'bank_file': 'varchar', 'bank_line': 'bigint', 'group_id': 'varchar'}})
         """
     )
     # Key columns that do not identify a type are emptied on both sides, so that a break closed by a late line
     # may carry that line as well.
-    no_terminal, no_settlement = _names(_BY_SETTLEMENT + _BY_PAYOUT), _names(_BY_TERMINAL + _BY_PAYOUT)
+    no_terminal = _names(_BY_SETTLEMENT + _BY_PAYOUT + _BY_BANK)
+    no_settlement = _names(_BY_TERMINAL + _BY_PAYOUT + _BY_BANK)
     key = f"""
         case when name not in ({no_terminal}) then terminal_file end as terminal_file,
         case when name not in ({no_terminal}) then terminal_line end as terminal_line,
         case when name not in ({no_settlement}) then settlement_file end as settlement_file,
         case when name not in ({no_settlement}) then settlement_line end as settlement_line,
-        case when name in ({_names(_BY_PAYOUT)}) then payout_id end as payout_id
+        case when name in ({_names(_BY_PAYOUT)}) then payout_id end as payout_id,
+        case when name in ({_names(_BY_BANK)}) then bank_file end as bank_file,
+        case when name in ({_names(_BY_BANK)}) then bank_line end as bank_line
     """
     ordinal = """
         row_number() over (
-            partition by name, terminal_file, terminal_line, settlement_file, settlement_line, payout_id
+            partition by name, terminal_file, terminal_line, settlement_file, settlement_line, payout_id,
+                bank_file, bank_line
             order by opened_on, closed_on, delta_minor, amount_minor
         ) as ordinal
     """
@@ -183,7 +221,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, truth: Path) -> None:
             from truth
             where detected_on <= (select run_date from as_of)
         ), keyed as (
-            select name, {key}, opened_on, closed_on, delta_minor, amount_minor from known
+            select name, {key}, opened_on, closed_on, delta_minor, amount_minor, group_id from known
         )
         select *, {ordinal} from keyed
         """
@@ -195,18 +233,24 @@ def _prepare(connection: duckdb.DuckDBPyConnection, truth: Path) -> None:
             select
                 'pair' as name, terminal_file, terminal_line::bigint as terminal_line, settlement_file,
                 settlement_line::bigint as settlement_line, null::varchar as payout_id,
+                null::varchar as bank_file, null::bigint as bank_line,
                 null::date as opened_on, null::date as closed_on, null::bigint as delta_minor,
-                0::bigint as amount_minor
+                0::bigint as amount_minor, null::varchar as group_id, match_tier::integer as match_tier,
+                match_rule, abs(settled_amount_minor)::bigint as settled_minor
             from published.marts.fct_reconciliation
             where match_state = 'matched' and terminal_line is not null and settlement_line is not null
             union all
             select
                 break_type, terminal_file, terminal_line::bigint, settlement_file, settlement_line::bigint,
-                payout_id, opened_on, case when status = 'closed' then closed_on end,
-                try_cast(detail ->> '$.delta_minor' as bigint), coalesce(amount_at_risk_minor, 0)::bigint
+                payout_id, bank_file, bank_line::bigint, opened_on, case when status = 'closed' then closed_on end,
+                try_cast(detail ->> '$.delta_minor' as bigint), coalesce(amount_at_risk_minor, 0)::bigint,
+                detail ->> '$.group_id', null, null, null
             from published.marts.fct_breaks
         ), keyed as (
-            select name, {key}, opened_on, closed_on, delta_minor, amount_minor from found
+            select
+                name, {key}, opened_on, closed_on, delta_minor, amount_minor, group_id, match_tier, match_rule,
+                settled_minor
+            from found
         )
         select *, {ordinal} from keyed
         """
@@ -223,7 +267,14 @@ def _prepare(connection: duckdb.DuckDBPyConnection, truth: Path) -> None:
             coalesce(labels.settlement_file, findings.settlement_file) as settlement_file,
             coalesce(labels.settlement_line, findings.settlement_line) as settlement_line,
             coalesce(labels.payout_id, findings.payout_id) as payout_id,
+            coalesce(labels.bank_file, findings.bank_file) as bank_file,
+            coalesce(labels.bank_line, findings.bank_line) as bank_line,
             findings.amount_minor,
+            findings.match_tier,
+            findings.match_rule,
+            findings.settled_minor,
+            labels.group_id as label_group_id,
+            findings.group_id as found_group_id,
             is_labelled and is_found and coalesce(labels.name, '') in ({_names(_WITH_DELTA)})
                 and case
                     when findings.delta_minor is not null then findings.delta_minor <> labels.delta_minor
@@ -245,6 +296,8 @@ def _prepare(connection: duckdb.DuckDBPyConnection, truth: Path) -> None:
             and labels.settlement_file is not distinct from findings.settlement_file
             and labels.settlement_line is not distinct from findings.settlement_line
             and labels.payout_id is not distinct from findings.payout_id
+            and labels.bank_file is not distinct from findings.bank_file
+            and labels.bank_line is not distinct from findings.bank_line
             and labels.ordinal = findings.ordinal
         """
     )
@@ -252,9 +305,42 @@ def _prepare(connection: duckdb.DuckDBPyConnection, truth: Path) -> None:
 
 _EVIDENCE = """
     concat_ws(' <-> ', payout_id, terminal_file || ' line ' || terminal_line,
-        settlement_file || ' line ' || settlement_line)
+        settlement_file || ' line ' || settlement_line, bank_file || ' entry ' || bank_line)
 """
-_ORDER = "name, terminal_file, terminal_line, settlement_file, settlement_line, payout_id"
+_ORDER = (
+    "name, terminal_file, terminal_line, settlement_file, settlement_line, payout_id, bank_file, bank_line"
+)
+
+# One labelled group is one found group, and no member of another labelled group is in it.
+_GROUPS_WRONG = """
+with members as (
+    select label_group_id, found_group_id from compared
+    where name = 'ambiguous_match' and is_labelled and is_found and label_group_id is not null
+), found as (
+    select found_group_id, count(distinct label_group_id) as groups from members group by found_group_id
+)
+select count(distinct label_group_id)
+from (
+    select
+        members.label_group_id,
+        count(distinct members.found_group_id) = 1
+            and count(*) = count(members.found_group_id)
+            and max(found.groups) = 1 as is_right
+    from members
+    left join found on found.found_group_id = members.found_group_id
+    group by members.label_group_id
+) as judged
+where not coalesce(is_right, false)
+"""
+
+# What a labelled pair that was not published would have settled: its line is there as an item of its own.
+_MISSED_MINOR = """
+select sum(abs(lines.settled_amount_minor))::bigint
+from compared
+join published.marts.fct_reconciliation as lines
+    on lines.settlement_file = compared.settlement_file and lines.settlement_line = compared.settlement_line
+where compared.name = 'pair' and compared.is_labelled and not compared.is_found
+"""
 
 
 def _score(connection: duckdb.DuckDBPyConnection) -> Score:
@@ -321,6 +407,35 @@ def _score(connection: duckdb.DuckDBPyConnection) -> Score:
             where match_state = 'matched' and terminal_line is not null and settlement_line is not null
             """
         ),
+        wrong_minor=count(
+            "select sum(settled_minor)::bigint from compared where name = 'pair' and is_found and not is_labelled"
+        ),
+        missed_minor=count(_MISSED_MINOR),
+        tiers=tuple(
+            TierScore(
+                tier=int(tier),
+                rule=str(rule),
+                right=int(right),
+                wrong=int(wrong),
+                right_minor=int(right_minor),
+                wrong_minor=int(wrong_minor),
+            )
+            for tier, rule, right, wrong, right_minor, wrong_minor in connection.execute(
+                """
+                select
+                    match_tier, match_rule,
+                    count(*) filter (is_labelled),
+                    count(*) filter (not is_labelled),
+                    coalesce(sum(settled_minor) filter (is_labelled), 0)::bigint,
+                    coalesce(sum(settled_minor) filter (not is_labelled), 0)::bigint
+                from compared
+                where name = 'pair' and is_found and match_tier is not null
+                group by match_tier, match_rule
+                order by match_tier, match_rule
+                """
+            ).fetchall()
+        ),
+        groups_wrong=count(_GROUPS_WRONG),
         timing_wrong=count("select count(*) from compared where is_timing_wrong"),
         timing=listed(
             "is_timing_wrong",
@@ -363,6 +478,10 @@ def to_dict(result: Score) -> dict[str, object]:
         "perfect": result.perfect,
         "labels_later": result.labels_later,
         "matched_minor": result.matched_minor,
+        "wrong_minor": result.wrong_minor,
+        "missed_minor": result.missed_minor,
+        "tiers": [asdict(tier) for tier in result.tiers],
+        "groups_wrong": result.groups_wrong,
         "pairs": plain(result.pairs),
         "breaks": [plain(scored) for scored in result.breaks],
         "timing_wrong": result.timing_wrong,
@@ -390,7 +509,25 @@ def render(result: Score) -> Group:
             format_minor(money),
             style="" if scored.perfect else "bold red",
         )
+    rungs = Table(box=None, padding=(0, 1, 0, 0))
+    for heading in ("pairs by rung", "right", "wrong", "precision", "money"):
+        rungs.add_column(heading, justify="left" if heading == "pairs by rung" else "right", no_wrap=True)
+    for tier in result.tiers:
+        rungs.add_row(
+            f"{tier.tier} {tier.rule}",
+            f"{tier.right:,}",
+            f"{tier.wrong:,}",
+            _ratio(tier.right, tier.right + tier.wrong),
+            format_minor(tier.right_minor + tier.wrong_minor),
+            style="bold red" if tier.wrong else "",
+        )
     notes: list[str] = []
+    if result.wrong_minor or result.missed_minor:
+        notes.append(
+            f"Pairs by money: {format_minor(result.wrong_minor)} wrong, {format_minor(result.missed_minor)} missed."
+        )
+    if result.groups_wrong:
+        notes.append(f"{result.groups_wrong} groups of equal candidates were not found as one group each.")
     if result.labels_later:
         notes.append(
             f"{result.labels_later} labels can only be known after {result.run_date} and were left out."
@@ -405,4 +542,4 @@ def render(result: Score) -> Group:
     if result.timing_wrong:
         notes.append(f"{result.timing_wrong} breaks were opened or closed on another night than labelled:")
         notes += list(result.timing)
-    return Group(table, *(Text(note) for note in notes))
+    return Group(table, Text(), rungs, *(Text(note) for note in notes))

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from posrecon.simulate.events import APPROVED, BINS, Events, Fault, Kind
+from posrecon.simulate.draft import BINS
+from posrecon.simulate.events import Events
+from posrecon.simulate.kinds import APPROVED, UNSETTLED, Fault, Form, Kind
 from posrecon.simulate.numbers import (
     Bools,
     Bytes2D,
@@ -56,6 +58,7 @@ class Lines:
         fee_minor: As stated; positive charged, negative returned.
         delta_minor: Settled gross − expected gross.
         fee_delta_minor: Stated fee − the fee of the schedule.
+        net_minor: As stated; gross − stated fee but for net_delta_minor.
     """
 
     event: Ints
@@ -67,14 +70,23 @@ class Lines:
     fee_minor: Ints
     delta_minor: Ints
     fee_delta_minor: Ints
+    net_minor: Ints
 
     def __len__(self) -> int:
         return len(self.event)
 
     @property
-    def net_minor(self) -> Ints:
-        """As stated: gross − stated fee."""
-        return self.gross_minor - self.fee_minor
+    def net_delta_minor(self) -> Ints:
+        """Stated net − (gross − stated fee)."""
+        return self.net_minor - (self.gross_minor - self.fee_minor)
+
+
+def fee_due(events: Events, population: Population, gross_minor: Ints) -> Ints:
+    """Fee of the schedule for a gross (not negative) of every event."""
+    period = (events.day >= 1).astype(np.int64)
+    rate = population.rate_centi_bps[events.merchant, events.card_credit, period]
+    cap = population.cap_minor[events.merchant, events.card_credit, period]
+    return half_up_fee(gross_minor, rate, cap)
 
 
 def settle(events: Events, population: Population, *, seed: int, nights: int, due_day: Ints) -> Lines:
@@ -90,7 +102,7 @@ def settle(events: Events, population: Population, *, seed: int, nights: int, du
     rng = stream(seed, 3)
     expects = np.isin(events.kind, (Kind.SALE, Kind.PREAUTH_COMPLETION, Kind.REFUND))
     clears = expects & (events.response == APPROVED) & ~events.cancelled
-    clears &= events.fault != Fault.MISSING_IN_SETTLEMENT
+    clears &= ~np.isin(events.fault, UNSETTLED)
     clears |= np.isin(events.fault, (Fault.DECLINED_BUT_SETTLED, Fault.REVERSED_BUT_SETTLED))
 
     clearing = events.clearing_day
@@ -107,15 +119,14 @@ def settle(events: Events, population: Population, *, seed: int, nights: int, du
     settled = np.where(events.fault == Fault.AMOUNT_MISMATCH, wrong_gross, amount)
     sign = np.where(events.kind == Kind.REFUND, -1, 1)
 
-    period = (events.day >= 1).astype(np.int64)
-    rate = population.rate_centi_bps[events.merchant, events.card_credit, period]
-    cap = population.cap_minor[events.merchant, events.card_credit, period]
-    due_fee = half_up_fee(settled, rate, cap)
+    due_fee = fee_due(events, population, settled)
     fee_step = rng.integers(1, 300, len(events))
     wrong_fee = np.where(
         (due_fee > fee_step) & (rng.random(len(events)) < 0.3), due_fee - fee_step, due_fee + fee_step
     )
     fee = np.where(events.fault == Fault.FEE_MISMATCH, wrong_fee, due_fee)
+    net_step = np.where(rng.random(len(events)) < 0.5, 1, -1) * rng.integers(1, 200, len(events))
+    net = settled - fee + np.where(events.fault == Fault.NET_MISMATCH, net_step, 0)
 
     first = np.flatnonzero(clears)
     copies = np.flatnonzero(
@@ -143,6 +154,7 @@ def settle(events: Events, population: Population, *, seed: int, nights: int, du
         fee_minor=(sign * fee)[event],
         delta_minor=(sign * (settled - amount))[event],
         fee_delta_minor=(sign * (fee - due_fee))[event],
+        net_minor=(sign * net)[event],
     )
 
 
@@ -221,8 +233,10 @@ def _records(lines: Lines, events: Events, population: Population, part: slice, 
     text(1, [b"S22", b"S30"], is_refund)
     text(2, [b"48020000"], zeros)
     text(3, [b"00048020"], zeros)
-    digits(4, events.stan[event])
-    digits(5, _transport_time(events, event, start))
+    # Without a reference the host's own trace number stands there, and a time that is off.
+    no_reference = events.form[event] == Form.NO_REFERENCE
+    digits(4, np.where(no_reference, (events.counter[event] + 400_000) % 999_999 + 1, events.stan[event]))
+    digits(5, transport_time(events.at_s[event] + events.line_shift_s[event], start))
     bins = events.bin[event]
     text(6, [f"{number}****".encode() for number in BINS], bins)
     put_digits(target, field_slice(6).start + 10, 4, events.last_four[event])
@@ -235,7 +249,7 @@ def _records(lines: Lines, events: Events, population: Population, part: slice, 
     quasi = (events.card_credit[event] == 1) & (bins == 6)
     text(13, [b"01", b"02", b"03"], events.card_credit[event] + quasi)
     digits(14, np.where(has_original, events.stan[original], 0))
-    digits(15, np.where(has_original, _transport_time(events, original, start), 0))
+    digits(15, np.where(has_original, transport_time(events.at_s[original], start), 0))
     _signed(target, 16, fee, positive=b"D", negative=b"C")
     _signed(target, 17, net, positive=b"C", negative=b"D")
     text(18, [b"0001"], zeros)
@@ -265,23 +279,38 @@ def _records(lines: Lines, events: Events, population: Population, part: slice, 
         tail = target[newer]
         _signed(tail, 42, net[newer], positive=b"C", negative=b"D")
         put_digits(tail, field_slice(43).start, 2, np.full(len(newer), 5, dtype=np.int64))
-        put_digits(tail, field_slice(45).start, 12, rrn_numbers(events, event[newer], start))
+        other = events.form[event[newer]] != Form.FULL
+        numbers = np.where(
+            other, made_up_rrns(events, event[newer], start), rrn_numbers(events, event[newer], start)
+        )
+        put_digits(tail, field_slice(45).start, 12, numbers)
         target[newer] = tail
     return target
 
 
 def rrn_numbers(events: Events, event: Ints, start: date) -> Ints:
     """RRNs as numbers of 12 digits: last digit of the year, day of the year, 8 digits of the event."""
-    dates = [start + timedelta(days=n) for n in range(int(events.day.max()) + 1)]
-    prefix = np.array([int(f"{day.year % 10}{day:%j}") for day in dates], dtype=np.int64)
-    return prefix[events.day[event]] * 10**8 + events.rrn[event]
+    named = np.where(events.rrn_of[event] >= 0, events.rrn_of[event], event)
+    return _rrn_numbers(events.day[named], events.number[named], start)
 
 
-def _transport_time(events: Events, event: Ints, start: date) -> Ints:
-    """Local time as MMDDhhmmss; the record has no year."""
-    dates = [start + timedelta(days=n) for n in range(int(events.day.max()) + 1)]
-    month_day = np.array([day.month * 100 + day.day for day in dates], dtype=np.int64)[events.day[event]]
-    second = events.second[event]
+def made_up_rrns(events: Events, event: Ints, start: date) -> Ints:
+    """RRNs that no terminal ever logged, one per event."""
+    return _rrn_numbers(events.day[event], events.number[event] + 50_000_000, start)
+
+
+def _rrn_numbers(day: Ints, number: Ints, start: date) -> Ints:
+    dates = [start + timedelta(days=n) for n in range(int(day.max(initial=0)) + 1)]
+    prefix = np.array([int(f"{on.year % 10}{on:%j}") for on in dates], dtype=np.int64)
+    # A permutation of 8-digit numbers, so that RRNs of neighbours have nothing in common.
+    return prefix[day] * 10**8 + (number * 48_271_807 + 13_579) % 10**8
+
+
+def transport_time(at_s: Ints, start: date) -> Ints:
+    """Local time as MMDDhhmmss of seconds since midnight of the first business day; there is no year."""
+    day, second = np.divmod(at_s, 86_400)
+    dates = [start + timedelta(days=n) for n in range(int(day.max(initial=0)) + 1)]
+    month_day = np.array([on.month * 100 + on.day for on in dates], dtype=np.int64)[day]
     return month_day * 10**6 + second // 3600 * 10**4 + second // 60 % 60 * 100 + second % 60
 
 

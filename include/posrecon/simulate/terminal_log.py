@@ -9,10 +9,12 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from posrecon.simulate.events import APPROVED, BIN_LENGTHS, BINS, RESPONSES, TIMED_OUT, Events, Fault, Kind
+from posrecon.simulate.draft import BIN_LENGTHS, BINS
+from posrecon.simulate.events import Events
+from posrecon.simulate.kinds import APPROVED, CURRENCIES, RESPONSES, TIMED_OUT, UNLOGGED, Fault, Kind
 from posrecon.simulate.numbers import Bools, Ints, rank_within, stream
 from posrecon.simulate.population import Population
-from posrecon.simulate.settlement import rrn_numbers
+from posrecon.simulate.settlement import made_up_rrns, rrn_numbers
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def log_name(business_date: date, part: int) -> str:
 def log_records(events: Events, population: Population, *, seed: int) -> LogRecords:
     """Lay out every day in time order: lost records left out, repeated ones again further down."""
     rng = stream(seed, 4)
-    first = np.flatnonzero(events.fault != Fault.MISSING_IN_TERMINAL_LOG)
+    first = np.flatnonzero(~np.isin(events.fault, UNLOGGED))
     copies = np.flatnonzero(
         np.isin(events.fault, (Fault.LOGGED_TWICE_SAME_FILE, Fault.LOGGED_TWICE_OTHER_FILE))
     )
@@ -56,8 +58,96 @@ def log_records(events: Events, population: Population, *, seed: int) -> LogReco
     )
 
 
+@dataclass(frozen=True)
+class BatchTotals:
+    """Printed totals, one element per terminal, batch and currency, in the order of the files.
+
+    Attributes:
+        day: Business day; each has one file.
+        line_no: 1-based physical line; the header is line 1.
+        in_balance: The printed totals are those of what reached the log.
+    """
+
+    day: Ints
+    terminal: Ints
+    batch: Ints
+    currency: Ints
+    line_no: Ints
+    sale_count: Ints
+    sale_minor: Ints
+    refund_count: Ints
+    refund_minor: Ints
+    in_balance: Bools
+
+
+def batch_close_name(business_date: date) -> str:
+    """Name of a day's file of batch totals."""
+    return f"batch_close_{business_date:%Y%m%d}.csv"
+
+
+def batch_totals(events: Events, records: LogRecords, *, seed: int, wrong_per_day: int) -> BatchTotals:
+    """Totals as the terminals printed them: they also count what the upload lost, and each event once.
+
+    Sales and completions are net of voids and reversals; refunds stand apart. A few batches are printed wrong.
+    """
+    rng = stream(seed, 9)
+    counts = (events.response == APPROVED) & ~events.cancelled
+    is_sale = counts & np.isin(events.kind, (Kind.SALE, Kind.PREAUTH_COMPLETION))
+    is_refund = counts & (events.kind == Kind.REFUND)
+    is_logged = np.zeros(len(events), dtype=np.bool_)
+    is_logged[records.event] = True
+
+    terminals, batches = int(events.terminal.max()) + 1, int(events.batch.max()) + 1
+    key = ((events.day * terminals + events.terminal) * batches + events.batch) * len(CURRENCIES)
+    keys, place = np.unique(key + events.currency, return_inverse=True)
+
+    def total(condition: Bools, values: Ints | None = None) -> Ints:
+        sums = np.zeros(len(keys), dtype=np.int64)
+        np.add.at(sums, place[condition], 1 if values is None else values[condition])
+        return sums
+
+    printed, logged = (
+        [
+            total(is_sale & among),
+            total(is_sale & among, events.amount_minor),
+            total(is_refund & among),
+            total(is_refund & among, events.amount_minor),
+        ]
+        for among in (np.ones(len(events), dtype=np.bool_), is_logged)
+    )
+    rest, currency = np.divmod(keys, len(CURRENCIES))
+    rest, batch = np.divmod(rest, batches)
+    day, terminal = np.divmod(rest, terminals)
+
+    wrong = np.zeros(len(keys), dtype=np.bool_)
+    shuffled = rng.permutation(len(keys))
+    for on_day in range(int(day.max()) + 1):
+        wrong[shuffled[(day[shuffled] == on_day) & (currency[shuffled] == 0)][:wrong_per_day]] = True
+    # Wrong in turn: a sale too many, money alone, a refund that was not counted or was made up.
+    way = np.where(wrong, rng.integers(0, 3, len(keys)), -1)
+    step = rng.integers(1, 50_000, len(keys))
+    printed[0] += way == 0
+    printed[1] += np.where((way == 0) | (way == 1), step, 0)
+    printed[2] += way == 2
+    printed[3] += np.where(way == 2, step, 0)
+    in_balance = np.logical_and.reduce([a == b for a, b in zip(printed, logged, strict=True)])
+    return BatchTotals(
+        day=day,
+        terminal=terminal,
+        batch=batch,
+        currency=currency,
+        line_no=rank_within(day) + 2,
+        sale_count=printed[0],
+        sale_minor=printed[1],
+        refund_count=printed[2],
+        refund_minor=printed[3],
+        in_balance=in_balance,
+    )
+
+
 def write_files(
     records: LogRecords,
+    totals: BatchTotals,
     events: Events,
     population: Population,
     folder: Path,
@@ -80,8 +170,12 @@ def write_files(
                     connection.register("records", _table(records.event[rows], events, start))
                     _copy(connection, _LOG_SQL, folder / log_name(business_date, part))
                     written += 1
-            connection.register("totals", _table(np.flatnonzero(events.day == day), events, start))
-            _copy(connection, _BATCH_SQL, folder / f"batch_close_{business_date:%Y%m%d}.csv")
+            connection.register("totals", _totals_table(totals, np.flatnonzero(totals.day == day)))
+            _copy(
+                connection,
+                _BATCH_SQL.format(business_date=business_date),
+                folder / batch_close_name(business_date),
+            )
             written += 1
             progress(day + 1, nights)
     return written
@@ -103,7 +197,7 @@ select
             else '****' || printf('%04d', last_four) end as card_no,
     case when card_credit = 1 then 'credit' else 'debit' end as card_type,
     (amount_minor // 100)::varchar || '.' || printf('%02d', amount_minor % 100) as amount,
-    'CNY' as currency,
+    currencies.code as currency,
     strftime(make_timestamp(at_us), '%Y-%m-%dT%H:%M:%S') as txn_time,
     nullif(responses.code, '') as response_code,
     case when orig_stan >= 0 then printf('%06d', orig_stan) end as orig_stan,
@@ -117,45 +211,37 @@ join terminals on terminals.n = records.terminal
 join kinds on kinds.n = records.kind
 join bins on bins.n = records.bin
 join responses on responses.n = records.response
+join currencies on currencies.n = records.currency
 order by records.n
 """
 
-# As the terminal printed them: it also counts what its upload lost, and each event once.
 _BATCH_SQL = """
-with counted as (
-    select merchant, terminal, batch, business_date, amount_minor,
-        counts and kind in (0, 5) as is_sale, counts and kind = 1 as is_refund
-    from totals
-), summed as (
-    select merchant, terminal, batch, business_date,
-        count(*) filter (is_sale) as sale_count,
-        coalesce(sum(amount_minor) filter (is_sale), 0)::bigint as sale_minor,
-        count(*) filter (is_refund) as refund_count,
-        coalesce(sum(amount_minor) filter (is_refund), 0)::bigint as refund_minor
-    from counted
-    group by all
-)
 select
     merchants.merchant_id,
     terminals.terminal_id,
     printf('%06d', batch) as batch_no,
-    business_date,
+    '{business_date}' as business_date,
     sale_count,
     (sale_minor // 100)::varchar || '.' || printf('%02d', sale_minor % 100) as sale_amount,
     refund_count,
     (refund_minor // 100)::varchar || '.' || printf('%02d', refund_minor % 100) as refund_amount,
-    'CNY' as currency
-from summed
-join merchants on merchants.n = summed.merchant
-join terminals on terminals.n = summed.terminal
-order by terminal, batch
+    currencies.code as currency
+from totals
+join terminals on terminals.n = totals.terminal
+join merchants on merchants.n = terminals.merchant
+join currencies on currencies.n = totals.currency
+order by totals.line_no
 """
 
 
 def _register_names(connection: duckdb.DuckDBPyConnection, population: Population) -> None:
     tables: dict[str, dict[str, list[str] | list[int]]] = {
         "merchants": {"merchant_id": population.merchant_ids},
-        "terminals": {"terminal_id": population.terminal_ids},
+        "terminals": {
+            "terminal_id": population.terminal_ids,
+            "merchant": population.terminal_merchant.tolist(),
+        },
+        "currencies": {"code": list(CURRENCIES)},
         "kinds": {"name": [kind.name.lower() for kind in Kind]},
         "bins": {"digits": [str(number) for number in BINS], "length": list(BIN_LENGTHS)},
         "responses": {"code": list(RESPONSES)},
@@ -165,9 +251,11 @@ def _register_names(connection: duckdb.DuckDBPyConnection, population: Populatio
         connection.register(name, pa.table({"n": np.arange(length), **columns}))
 
 
-def batch_numbers(events: Events, event: Ints) -> Ints:
-    """One batch per terminal and day: every terminal's own counter goes up by one a day."""
-    return (events.terminal[event] * 37 % 900) + 1 + events.day[event]
+def _totals_table(totals: BatchTotals, rows: Ints) -> pa.Table:
+    names = (
+        "terminal", "batch", "currency", "line_no", "sale_count", "sale_minor", "refund_count", "refund_minor",
+    )  # fmt: skip
+    return pa.table({name: getattr(totals, name)[rows] for name in names})
 
 
 def _table(event: Ints, events: Events, start: date) -> pa.Table:
@@ -176,6 +264,9 @@ def _table(event: Ints, events: Events, start: date) -> pa.Table:
     by_stan = np.isin(kind, (Kind.VOID, Kind.REVERSAL))
     by_rrn = np.isin(kind, (Kind.REFUND, Kind.PREAUTH_COMPLETION))
     response = events.response[event]
+    is_orphan = original < 0
+    # Half the circle away from every number that the terminal uses in these days.
+    nobodys_stan = (events.counter[event] + 500_000) % 999_999 + 1
     midnight_us = (start - date(1970, 1, 1)).days * 86_400_000_000
     # Some devices leave the batch of the original out: it is then their own batch.
     names_batch = by_stan & (events.terminal[event] % 2 == 0)
@@ -184,10 +275,7 @@ def _table(event: Ints, events: Events, start: date) -> pa.Table:
             "n": np.arange(len(event)),
             "merchant": events.merchant[event],
             "terminal": events.terminal[event],
-            "batch": batch_numbers(events, event),
-            "business_date": pa.array(events.day[event] + (start - date(1970, 1, 1)).days, pa.int64())
-            .cast(pa.int32())
-            .cast(pa.date32()),
+            "batch": events.batch[event],
             "stan": events.stan[event],
             "rrn": np.where(response == TIMED_OUT, -1, rrn_numbers(events, event, start)),
             "auth_code": events.auth_code[event],
@@ -201,10 +289,14 @@ def _table(event: Ints, events: Events, start: date) -> pa.Table:
             "amount_minor": events.amount_minor[event],
             "at_us": midnight_us + events.at_s[event] * 1_000_000,
             "response": response,
-            "orig_stan": np.where(by_stan, events.stan[original], -1),
-            "orig_batch": np.where(names_batch, batch_numbers(events, original), -1),
-            "orig_rrn": np.where(by_rrn, rrn_numbers(events, original, start), -1),
-            "counts": (response == APPROVED) & ~events.cancelled[event],
+            "currency": events.currency[event],
+            "orig_stan": np.where(by_stan, np.where(is_orphan, nobodys_stan, events.stan[original]), -1),
+            "orig_batch": np.where(names_batch & ~is_orphan, events.batch[original], -1),
+            "orig_rrn": np.where(
+                by_rrn,
+                np.where(is_orphan, made_up_rrns(events, event, start), rrn_numbers(events, original, start)),
+                -1,
+            ),
         }
     )
 

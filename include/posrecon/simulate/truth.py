@@ -8,36 +8,53 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from posrecon.simulate.events import Events, Fault
+from posrecon.simulate.disputes import Disputes
+from posrecon.simulate.events import Events
+from posrecon.simulate.kinds import IN_GROUP, Fault, Kind
 from posrecon.simulate.numbers import Bools, Ints
-from posrecon.simulate.payouts import PayoutFault, Payouts
+from posrecon.simulate.payouts import PayoutFault, Payouts, Stray, StrayEntries, accounts_of
 from posrecon.simulate.population import Population
 from posrecon.simulate.settlement import Lines
-from posrecon.simulate.terminal_log import LogRecords
+from posrecon.simulate.terminal_log import BatchTotals, LogRecords
 
 BREAK_TYPES = (
     "missing_in_settlement",
     "missing_in_terminal_log",
     "amount_mismatch",
+    "currency_mismatch",
     "fee_mismatch",
+    "net_mismatch",
     "late_settlement",
     "duplicate_in_terminal_log",
     "duplicate_in_settlement",
     "declined_but_settled",
     "reversed_but_settled",
+    "refund_not_settled",
+    "refund_exceeds_original",
+    "orphan_reference",
+    "ambiguous_match",
+    "batch_out_of_balance",
+    "stan_gap",
     "payout_not_received",
     "payout_short",
     "payout_over",
+    "unidentified_credit",
+    "unexplained_deduction",
+    "chargeback",
 )
 
+# `batch_file` and `dispute_file` are 1 where the evidence is in a file of batch totals or of disputes.
 _COLUMNS = (
-    "break_no", "detected_day", "terminal_day", "terminal_part", "terminal_line", "clearing_day", "merchant",
-    "settlement_line", "payout_day", "delta_minor", "closed_day", "note_no",
+    "break_no", "detected_day", "terminal_day", "terminal_part", "terminal_line", "batch_file", "clearing_day",
+    "merchant", "settlement_line", "dispute_file", "payout_day", "delta_minor", "closed_day", "note_no",
+    "bank_day", "bank_account", "bank_line", "group", "gap_first", "gap_last", "gap_count",
 )  # fmt: skip
 _NOTES = (
     "", "the line came late", "the copy is in the same file", "the copy is in another file",
-    "paid one banking day late",
+    "paid one banking day late", "interchangeable", "void", "reversal", "refund",
 )  # fmt: skip
+_INTERCHANGEABLE = 5
+_ORPHAN_NOTES = {Kind.VOID: 6, Kind.REVERSAL: 7, Kind.REFUND: 8}
 _NULL = -(2**62)
 
 
@@ -62,8 +79,11 @@ def write_truth(
     *,
     events: Events,
     records: LogRecords,
+    totals: BatchTotals,
     lines: Lines,
+    disputes: Disputes,
     payouts: Payouts,
+    strays: StrayEntries,
     population: Population,
     due_day: Ints,
     start: date,
@@ -92,14 +112,22 @@ def write_truth(
         return {"clearing_day": lines.clearing_day[line], "settlement_line": lines.line_no[line]}
 
     # ---------------------------------------------------------------- pairs and what is wrong with them
-    line = np.flatnonzero(~lines.is_copy & (record_of_event[lines.event] >= 0))
+    no_pair = np.isin(events.fault, (*IN_GROUP, Fault.OUT_OF_REACH))[lines.event]
+    line = np.flatnonzero(~lines.is_copy & (record_of_event[lines.event] >= 0) & ~no_pair)
     event = lines.event[line]
     night = np.maximum(events.day[event], lines.clearing_day[line]) + 1
     pair = {"merchant": events.merchant[event], **terminal(event), **settled(line)}
-    labels.add(len(line), detected_day=night, **pair)
+    labels.add(
+        len(line),
+        detected_day=night,
+        note_no=np.where(events.fault[event] == Fault.INTERCHANGEABLE, _INTERCHANGEABLE, 0),
+        **pair,
+    )
     for fault, name, delta in (
         (Fault.AMOUNT_MISMATCH, "amount_mismatch", lines.delta_minor),
         (Fault.FEE_MISMATCH, "fee_mismatch", lines.fee_delta_minor),
+        (Fault.NET_MISMATCH, "net_mismatch", lines.net_delta_minor),
+        (Fault.CURRENCY_MISMATCH, "currency_mismatch", None),
         (Fault.LATE_SETTLEMENT, "late_settlement", None),
         (Fault.DECLINED_BUT_SETTLED, "declined_but_settled", None),
         (Fault.REVERSED_BUT_SETTLED, "reversed_but_settled", None),
@@ -114,26 +142,95 @@ def write_truth(
         )
 
     # ---------------------------------------------------------------- no counterpart
-    never = np.flatnonzero(events.fault == Fault.MISSING_IN_SETTLEMENT)
-    late = np.flatnonzero(events.fault == Fault.LATE_SETTLEMENT)
-    for missing, is_late in ((never, 0), (late, 1)):
-        arrives = line_of_event[missing]
-        labels.add(
-            len(missing),
-            break_no=break_no("missing_in_settlement"),
-            detected_day=due_day[events.day[missing]] + 1,
-            merchant=events.merchant[missing],
-            closed_day=np.where(arrives >= 0, lines.clearing_day[arrives] + 1, _NULL) if is_late else _NULL,
-            note_no=is_late,
-            **terminal(missing),
-        )
-    unlogged = np.flatnonzero(~lines.is_copy & (record_of_event[lines.event] < 0))
+    never = np.isin(events.fault, (Fault.MISSING_IN_SETTLEMENT, Fault.OUT_OF_REACH))
+    late = events.fault == Fault.LATE_SETTLEMENT
+    is_refund = events.kind == Kind.REFUND
+    for name, of_kind in (("missing_in_settlement", ~is_refund), ("refund_not_settled", is_refund)):
+        for missing, is_late in ((np.flatnonzero(never & of_kind), 0), (np.flatnonzero(late & of_kind), 1)):
+            arrives = line_of_event[missing]
+            labels.add(
+                len(missing),
+                break_no=break_no(name),
+                detected_day=due_day[events.day[missing]] + 1,
+                merchant=events.merchant[missing],
+                closed_day=np.where(arrives >= 0, lines.clearing_day[arrives] + 1, _NULL)
+                if is_late
+                else _NULL,
+                note_no=is_late,
+                **terminal(missing),
+            )
+    is_unlogged = (record_of_event[lines.event] < 0) & (events.fault[lines.event] != Fault.AMBIGUOUS_UNLOGGED)
+    is_unlogged |= events.fault[lines.event] == Fault.OUT_OF_REACH
+    unlogged = np.flatnonzero(~lines.is_copy & is_unlogged)
     labels.add(
         len(unlogged),
         break_no=break_no("missing_in_terminal_log"),
         detected_day=lines.clearing_day[unlogged] + 1,
         merchant=lines.merchant[unlogged],
         **settled(unlogged),
+    )
+
+    # ---------------------------------------------------------------- several equal candidates
+    # All members of a group are of one day, well before the cut-off, so the same night knows them all.
+    member = np.flatnonzero((events.group >= 0) & (record_of_event >= 0))
+    labels.add(
+        len(member),
+        break_no=break_no("ambiguous_match"),
+        detected_day=events.day[member] + 1,
+        merchant=events.merchant[member],
+        group=events.group[member],
+        **terminal(member),
+    )
+    member = np.flatnonzero((events.group >= 0)[lines.event])
+    labels.add(
+        len(member),
+        break_no=break_no("ambiguous_match"),
+        detected_day=lines.clearing_day[member] + 1,
+        merchant=lines.merchant[member],
+        group=events.group[lines.event[member]],
+        **settled(member),
+    )
+
+    # ---------------------------------------------------------------- references to earlier events
+    for fault, name in (
+        (Fault.REFUND_EXCEEDS, "refund_exceeds_original"),
+        (Fault.ORPHAN_REFERENCE, "orphan_reference"),
+    ):
+        rows = np.flatnonzero(events.fault == fault)
+        notes = np.zeros(len(rows), dtype=np.int64)
+        for kind, note in _ORPHAN_NOTES.items():
+            if fault is Fault.ORPHAN_REFERENCE:
+                notes = np.where(events.kind[rows] == kind, note, notes)
+        labels.add(
+            len(rows),
+            break_no=break_no(name),
+            detected_day=events.day[rows] + 1,
+            merchant=events.merchant[rows],
+            note_no=notes,
+            **terminal(rows),
+        )
+
+    # ---------------------------------------------------------------- what terminals count themselves
+    wrong = np.flatnonzero(~totals.in_balance)
+    labels.add(
+        len(wrong),
+        break_no=break_no("batch_out_of_balance"),
+        detected_day=totals.day[wrong] + 1,
+        merchant=population.terminal_merchant[totals.terminal[wrong]],
+        terminal_day=totals.day[wrong],
+        terminal_line=totals.line_no[wrong],
+        batch_file=1,
+    )
+    after, first_missing, count = _holes(events, record_of_event >= 0)
+    labels.add(
+        len(after),
+        break_no=break_no("stan_gap"),
+        detected_day=events.day[after] + 1,
+        merchant=events.merchant[after],
+        gap_first=first_missing % 999_999 + 1,
+        gap_last=(first_missing + count - 1) % 999_999 + 1,
+        gap_count=count,
+        **terminal(after),
     )
 
     # ---------------------------------------------------------------- copies
@@ -179,7 +276,49 @@ def write_truth(
             closed_day=np.where(was_late, payouts.paid_day[rows] + 1, _NULL),
             note_no=np.where(was_late, 4, 0),
         )
+
+    # ---------------------------------------------------------------- money that nothing explains, and disputes
+    for stray, name, sign in (
+        (Stray.CREDIT, "unidentified_credit", 1),
+        (Stray.DEBIT, "unexplained_deduction", -1),
+    ):
+        rows = np.flatnonzero(strays.kind == stray)
+        labels.add(
+            len(rows),
+            break_no=break_no(name),
+            detected_day=strays.day[rows] + 1,
+            merchant=strays.merchant[rows],
+            bank_day=strays.day[rows],
+            bank_account=strays.account[rows],
+            bank_line=strays.line_no[rows],
+            delta_minor=sign * strays.amount_minor[rows],
+        )
+    labels.add(
+        len(disputes),
+        break_no=break_no("chargeback"),
+        detected_day=disputes.day + 1,
+        merchant=disputes.merchant,
+        clearing_day=disputes.day,
+        settlement_line=disputes.line_no,
+        dispute_file=1,
+        delta_minor=disputes.net_minor,
+    )
     return _write(labels.table(), path, population, start=start)
+
+
+def _holes(events: Events, is_logged: Bools) -> tuple[Ints, Ints, Ints]:
+    """Runs of numbers that a terminal counted within one batch and that are not in the log.
+
+    Returns:
+        (first logged event after each hole, first missing counter, how many are missing).
+    """
+    logged = np.flatnonzero(is_logged)
+    order = logged[np.lexsort((events.counter[logged], events.batch[logged], events.terminal[logged]))]
+    terminal, batch, counter = events.terminal[order], events.batch[order], events.counter[order]
+    same = (terminal[1:] == terminal[:-1]) & (batch[1:] == batch[:-1])
+    missing = counter[1:] - counter[:-1] - 1
+    rows = np.flatnonzero(same & (missing > 0))
+    return order[rows + 1], counter[rows] + 1, missing[rows]
 
 
 def _first_position(keys: Ints, wanted: Bools, size: int) -> Ints:
@@ -200,12 +339,15 @@ def _write(table: pa.Table, path: Path, population: Population, *, start: date) 
             "mer_id": population.mer_ids,
         }
     )
+    accounts = accounts_of(population)
+    account_table = pa.table({"n": np.arange(len(accounts)), "account": accounts})
     with duckdb.connect() as connection:
         for name, relation in (
             ("labels", table),
             ("types", types),
             ("notes", notes),
             ("merchants", merchants),
+            ("accounts", account_table),
         ):
             connection.register(name, relation)
         connection.execute(
@@ -215,22 +357,33 @@ def _write(table: pa.Table, path: Path, population: Population, *, start: date) 
                 case when break_no is null then 'pair' else 'break' end as record_type,
                 types.name as break_type,
                 date '{start}' + detected_day::integer as detected_on,
-                'terminal_log_' || strftime(date '{start}' + terminal_day::integer, '%Y%m%d')
+                case when batch_file = 1 then 'batch_close_' else 'terminal_log_' end
+                    || strftime(date '{start}' + terminal_day::integer, '%Y%m%d')
                     || case when terminal_part = 1 then '_b' else '' end || '.csv' as terminal_file,
                 terminal_line,
-                'INN' || strftime(date '{start}' + clearing_day::integer, '%y%m%d') || '88ZM_' || mer_id
-                    as settlement_file,
+                'INN' || strftime(date '{start}' + clearing_day::integer, '%y%m%d')
+                    || case when dispute_file = 1 then '88ZME_' else '88ZM_' end || mer_id as settlement_file,
                 settlement_line,
                 merchant_id,
                 'unionpay:' || merchant_id || ':' || (date '{start}' + payout_day::integer)::varchar
                     as payout_id,
                 delta_minor,
                 date '{start}' + closed_day::integer as closed_on,
-                nullif(note, '') as note
+                case
+                    when gap_count is not null then printf(
+                        'first %06d, last %06d, count %d', gap_first, gap_last, gap_count
+                    )
+                    else nullif(note, '')
+                end as note,
+                'MT940_' || account || '_' || strftime(date '{start}' + bank_day::integer, '%Y%m%d') || '.sta'
+                    as bank_file,
+                bank_line,
+                'group-' || labels."group" as group_id
             from labels
             join merchants on merchants.n = labels.merchant
             left join types on types.n = labels.break_no
             left join notes on notes.n = labels.note_no
+            left join accounts on accounts.n = labels.bank_account
             """
         )
         target = str(path).replace("'", "''")
@@ -239,7 +392,7 @@ def _write(table: pa.Table, path: Path, population: Population, *, start: date) 
             copy (
                 select * from truth
                 order by detected_on, record_type, break_type, terminal_file, terminal_line, settlement_file,
-                    settlement_line, payout_id
+                    settlement_line, payout_id, bank_file, bank_line
             ) to '{target}' (format csv, header)
             """
         )

@@ -33,6 +33,12 @@ class Simulated:
         cells = lines[int(label["terminal_line"]) - 1].split(",")
         return dict(zip(lines[0].split(","), cells, strict=True))
 
+    def zm_files(self) -> list[Path]:
+        return sorted((self.out / "unionpay").glob("INN*ZM_*"))
+
+    def zme_files(self) -> list[Path]:
+        return sorted((self.out / "unionpay").glob("INN*ZME_*"))
+
     def logs(self) -> dict[str, list[dict[str, str]]]:
         """Every terminal log by name."""
         paths = (self.out / "terminal_log").glob("terminal_log*")
@@ -44,7 +50,7 @@ class Simulated:
             (row["terminal_id"], row["batch_no"], row["orig_stan"])
             for rows in self.logs().values()
             for row in rows
-            if row["txn_type"] in ("void", "reversal")
+            if row["txn_type"] in ("void", "reversal") and row["response_code"] == "00"
         }
 
     def zm_line(self, label: dict[str, str]) -> bytes:

@@ -11,6 +11,7 @@ from rich.console import Console
 from posrecon.errors import UsageError
 from posrecon.settings import Settings
 from posrecon.simulate import Score, render, score, to_dict
+from posrecon.simulate.truth import BREAK_TYPES
 from tests.unit.simulate.conftest import Simulated
 
 LAST = date(2026, 11, 16)
@@ -28,22 +29,26 @@ def publish(home: Path, truth: Path, run_date: date) -> Settings:
             create table marts.fct_reconciliation as
             select date '{run_date}' as run_date, 'matched' as match_state, terminal_file,
                 terminal_line::bigint as terminal_line, settlement_file, settlement_line::bigint as settlement_line,
-                250::bigint as settled_amount_minor
+                250::bigint as settled_amount_minor, 1 + rowid % 4 as match_tier,
+                'card_and_amount_in_time_order' as match_rule
             from truth where record_type = 'pair' and detected_on <= '{run_date}'
             union all
-            select date '{run_date}', 'pending', 'terminal_log_20261116.csv', 2, null, null, null
+            select date '{run_date}', 'pending', 'terminal_log_20261116.csv', 2, null, null, null, null, null
             """
         )
         connection.execute(
             f"""
             create table marts.fct_breaks as
             select break_type, terminal_file, terminal_line::bigint as terminal_line, settlement_file,
-                settlement_line::bigint as settlement_line, payout_id, detected_on::date as opened_on,
+                settlement_line::bigint as settlement_line, payout_id, bank_file,
+                bank_line::bigint as bank_line, detected_on::date as opened_on,
                 case when closed_on <= '{run_date}' then closed_on::date end as closed_on,
                 case when closed_on <= '{run_date}' then 'closed' else 'open' end as status,
                 coalesce(abs(delta_minor::bigint), 100) as amount_at_risk_minor,
                 case when break_type in ('amount_mismatch', 'payout_over')
-                    then json_object('delta_minor', delta_minor::bigint)::varchar end as detail
+                    then json_object('delta_minor', delta_minor::bigint)::varchar
+                    when break_type = 'ambiguous_match'
+                    then json_object('group_id', 'a name of my own ' || group_id)::varchar end as detail
             from truth where record_type = 'break' and detected_on <= '{run_date}'
             """
         )
@@ -78,7 +83,7 @@ def test_everything_as_labelled__is_perfect(settings: Settings, truth: Path) -> 
     assert result.pairs.precision == result.pairs.recall == 1.0
     assert result.pairs.true_positives > 8000
     assert result.matched_minor == 250 * result.pairs.true_positives
-    assert len(result.breaks) == 12
+    assert len(result.breaks) == len(BREAK_TYPES) == 23
     assert all(scored.true_positives > 0 for scored in result.breaks)
 
 
@@ -95,7 +100,7 @@ def test_a_finding_of_a_later_night__is_wrong_before_its_time(tmp_path: Path, tr
     change(
         early,
         """insert into marts.fct_breaks select break_type, terminal_file, terminal_line::bigint, settlement_file,
-            settlement_line::bigint, payout_id, date '2026-11-13', null, 'open', 1, null
+            settlement_line::bigint, payout_id, null, null, date '2026-11-13', null, 'open', 1, null
         from truth where break_type = 'late_settlement' limit 1""",
     )
     assert of_type(score(early, truth), "late_settlement")[1] == 1
@@ -136,10 +141,10 @@ def test_a_break_found_twice__costs_precision(settings: Settings, truth: Path) -
 def test_a_type_that_no_label_names__counts_as_wrong(settings: Settings, truth: Path) -> None:
     change(
         settings,
-        "update marts.fct_breaks set break_type = 'stan_gap' where break_type = 'declined_but_settled'",
+        "update marts.fct_breaks set break_type = 'no_such_type' where break_type = 'declined_but_settled'",
     )
     result = score(settings, truth)
-    right, wrong, missing, _ = of_type(result, "stan_gap")
+    right, wrong, missing, _ = of_type(result, "no_such_type")
     assert (right, missing) == (0, 0)
     assert wrong == of_type(result, "declined_but_settled")[2] > 0
 
@@ -242,3 +247,57 @@ def test_table__fits_eighty_columns(settings: Settings, truth: Path) -> None:
         console.print(render(score(settings, truth)))
     assert "…" not in shown.get()
     assert "duplicate_in_terminal_log" in shown.get()
+    assert "4 card_and_amount_in_time_order" in shown.get()
+
+
+def test_pairs__are_told_by_rung_and_by_money(settings: Settings, truth: Path) -> None:
+    change(
+        settings,
+        """update marts.fct_reconciliation set settlement_line = settlement_line + 5000
+        where terminal_file = 'terminal_log_20261111.csv' and terminal_line = 2""",
+        """insert into marts.fct_reconciliation
+        select run_date, 'unmatched', null, null, settlement_file, settlement_line - 5000, 777, null, null
+        from marts.fct_reconciliation where settlement_line > 5000""",
+    )
+    result = score(settings, truth)
+    assert [tier.tier for tier in result.tiers] == [1, 2, 3, 4]
+    assert sum(tier.wrong for tier in result.tiers) == 1
+    assert sum(tier.right for tier in result.tiers) == result.pairs.true_positives
+    assert sum(tier.right_minor + tier.wrong_minor for tier in result.tiers) == result.matched_minor
+    assert (result.wrong_minor, result.missed_minor) == (250, 777)
+
+
+@pytest.mark.parametrize("name", ["unidentified_credit", "unexplained_deduction"])
+def test_bank_evidence__is_the_file_and_the_entry(name: str, settings: Settings, truth: Path) -> None:
+    before = of_type(score(settings, truth), name)
+    assert before[0] > 1
+    change(
+        settings,
+        f"""update marts.fct_breaks set bank_line = bank_line + 40
+        where rowid = (select min(rowid) from marts.fct_breaks where break_type = '{name}')""",
+    )
+    result = score(settings, truth)
+    assert of_type(result, name) == (before[0] - 1, 1, 1, 0)
+    assert " entry 4" in next(scored for scored in result.breaks if scored.name == name).wrong[0]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        # Two groups under one name, a group under two names, a member without one.
+        """update marts.fct_breaks set detail = '{"group_id": "x"}' where break_type = 'ambiguous_match'""",
+        """update marts.fct_breaks set detail = '{"group_id": "x"}' where rowid = (
+            select min(rowid) from marts.fct_breaks where break_type = 'ambiguous_match')""",
+        """update marts.fct_breaks set detail = null where rowid = (
+            select min(rowid) from marts.fct_breaks where break_type = 'ambiguous_match')""",
+    ],
+)
+def test_a_group_of_equal_candidates__must_be_one_group(
+    statement: str, settings: Settings, truth: Path
+) -> None:
+    assert score(settings, truth).groups_wrong == 0
+    change(settings, statement)
+    result = score(settings, truth)
+    assert of_type(result, "ambiguous_match")[1:] == (0, 0, 0)
+    assert result.groups_wrong >= 1
+    assert not result.perfect
