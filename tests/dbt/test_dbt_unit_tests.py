@@ -2,8 +2,10 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from tests.dbt.project import DBT, declared_unit_tests, run_dbt
 
@@ -17,13 +19,18 @@ def test_unit_tests__all_run_and_pass(empty_warehouse: Path, tmp_path: Path) -> 
     ran = sorted(result["unique_id"].rsplit(".", 1)[-1] for result in run.results)
     declared = declared_unit_tests()
     assert ran == sorted(declared)
-    assert len(declared) >= 140
+    assert len(declared) >= 220
 
 
 def test_unit_test_names__are_told_apart() -> None:
     declared = declared_unit_tests()
     assert len(declared) == len(set(declared))
 
+
+AUTHORISATION_KEYS = (
+    "[acquirer, merchant_id, terminal_id, auth_code, card_last4, business_date, direction, currency, "
+    "amount_minor]"
+)
 
 # (file, what stands there, what it becomes, models whose unit tests must notice)
 MUTATIONS = [
@@ -164,8 +171,8 @@ MUTATIONS = [
     ),
     (
         f"{RECON}/int_recon__payout_entries.sql",
-        "where entry_count = 1 and payout_count = 1",
-        "where entry_count = 1",
+        "where counted.entry_count = 1 and counted.group_count = 1",
+        "where counted.entry_count = 1",
         "int_recon__payout_entries",
     ),
     (
@@ -192,30 +199,1220 @@ MUTATIONS = [
         "abs(sum(is_unexplained * amount_minor))",
         "rpt_daily_control",
     ),
+    (
+        "dbt_project.yml",
+        AUTHORISATION_KEYS,
+        "[merchant_id, terminal_id, auth_code, card_last4, business_date, direction, currency, amount_minor]",
+        "int_recon__pass_3_authorisation",
+    ),
+    (
+        "dbt_project.yml",
+        AUTHORISATION_KEYS,
+        "[acquirer, terminal_id, auth_code, card_last4, business_date, direction, currency, amount_minor]",
+        "int_recon__pass_3_authorisation",
+    ),
+    (
+        "dbt_project.yml",
+        AUTHORISATION_KEYS,
+        "[acquirer, merchant_id, auth_code, card_last4, business_date, direction, currency, amount_minor]",
+        "int_recon__pass_3_authorisation",
+    ),
+    (
+        "dbt_project.yml",
+        AUTHORISATION_KEYS,
+        "[acquirer, merchant_id, terminal_id, card_last4, business_date, direction, currency, amount_minor]",
+        "int_recon__pass_3_authorisation",
+    ),
+    (
+        "dbt_project.yml",
+        AUTHORISATION_KEYS,
+        "[acquirer, merchant_id, terminal_id, auth_code, business_date, direction, currency, amount_minor]",
+        "int_recon__pass_3_authorisation",
+    ),
+    (
+        "dbt_project.yml",
+        AUTHORISATION_KEYS,
+        "[acquirer, merchant_id, terminal_id, auth_code, card_last4, direction, currency, amount_minor]",
+        "int_recon__pass_3_authorisation",
+    ),
+    (
+        "dbt_project.yml",
+        AUTHORISATION_KEYS,
+        "[acquirer, merchant_id, terminal_id, auth_code, card_last4, business_date, currency, amount_minor]",
+        "int_recon__pass_3_authorisation",
+    ),
+    (
+        "dbt_project.yml",
+        AUTHORISATION_KEYS,
+        "[acquirer, merchant_id, terminal_id, auth_code, card_last4, business_date, direction, amount_minor]",
+        "int_recon__pass_3_authorisation",
+    ),
+    (
+        "dbt_project.yml",
+        AUTHORISATION_KEYS,
+        "[acquirer, merchant_id, terminal_id, auth_code, card_last4, business_date, direction, currency]",
+        "int_recon__pass_3_authorisation",
+    ),
+    (
+        "dbt_project.yml",
+        "[acquirer, merchant_id, card_last4, direction, currency, amount_minor]",
+        "[merchant_id, card_last4, direction, currency, amount_minor]",
+        "int_recon__pass_4_card_and_amount",
+    ),
+    (
+        "dbt_project.yml",
+        "[acquirer, merchant_id, card_last4, direction, currency, amount_minor]",
+        "[acquirer, card_last4, direction, currency, amount_minor]",
+        "int_recon__pass_4_card_and_amount",
+    ),
+    (
+        "dbt_project.yml",
+        "[acquirer, merchant_id, card_last4, direction, currency, amount_minor]",
+        "[acquirer, merchant_id, direction, currency, amount_minor]",
+        "int_recon__pass_4_card_and_amount",
+    ),
+    (
+        "dbt_project.yml",
+        "[acquirer, merchant_id, card_last4, direction, currency, amount_minor]",
+        "[acquirer, merchant_id, card_last4, currency, amount_minor]",
+        "int_recon__pass_4_card_and_amount",
+    ),
+    (
+        "dbt_project.yml",
+        "[acquirer, merchant_id, card_last4, direction, currency, amount_minor]",
+        "[acquirer, merchant_id, card_last4, direction, amount_minor]",
+        "int_recon__pass_4_card_and_amount",
+    ),
+    (
+        "dbt_project.yml",
+        "[acquirer, merchant_id, card_last4, direction, currency, amount_minor]",
+        "[acquirer, merchant_id, card_last4, direction, currency]",
+        "int_recon__pass_4_card_and_amount",
+    ),
+    ("dbt_project.yml", "window_s: 300", "window_s: 301", "int_recon__pass_4_card_and_amount"),
+    ("dbt_project.yml", "window_s: 300", "window_s: 299", "int_recon__pass_4_card_and_amount"),
+    ("macros/matching.sql", "    where items.expects_settlement\n", "", "int_recon__pass_3_authorisation"),
+    ("macros/matching.sql", "    where items.expects_settlement\n", "", "int_recon__pass_4_card_and_amount"),
+    (
+        "macros/matching.sql",
+        "    group by candidates.item_key\n    having count(*) = 1",
+        "    group by candidates.item_key",
+        "int_recon__pass_4_card_and_amount",
+    ),
+    (
+        "macros/matching.sql",
+        "    where paired.item_key is null",
+        "    where true",
+        "int_recon__pass_3_authorisation",
+    ),
+    (
+        "macros/matching.sql",
+        "    where paired.line_key is null",
+        "    where true",
+        "int_recon__pass_4_card_and_amount",
+    ),
+    (
+        f"{RECON}/int_recon__matchable_items.sql",
+        "cast(pool.txn_local as date) as business_date",
+        "cast(pool.txn_local + interval '1 hour' as date) as business_date",
+        "int_recon__matchable_items",
+    ),
+    (
+        f"{RECON}/int_recon__matchable_items.sql",
+        "- 3) as card_last4",
+        "- 2) as card_last4",
+        "int_recon__matchable_items",
+    ),
+    (
+        f"{RECON}/int_recon__matchable_lines.sql",
+        "cast(pool.txn_local as date) as business_date",
+        "cast(pool.txn_local + interval '1 hour' as date) as business_date",
+        "int_recon__matchable_lines",
+    ),
+    (
+        f"{RECON}/int_recon__matchable_lines.sql",
+        "- 3) as card_last4",
+        "- 2) as card_last4",
+        "int_recon__matchable_lines",
+    ),
+    (
+        f"{RECON}/int_recon__matchable_items.sql",
+        "where expected.is_matchable",
+        "where true",
+        "int_recon__matchable_items",
+    ),
+    (
+        f"{RECON}/int_recon__matchable_lines.sql",
+        "    and pool.line_kind = 'transaction'",
+        "",
+        "int_recon__matchable_lines",
+    ),
+    (
+        f"{RECON}/int_recon__matchable_lines.sql",
+        "duplicates.line_key is null\n    and",
+        "",
+        "int_recon__matchable_lines",
+    ),
+    (
+        f"{RECON}/int_recon__interchangeable_pairs.sql",
+        "count(distinct item_key) = count(distinct line_key)\n            and ",
+        "",
+        "int_recon__interchangeable_pairs",
+    ),
+    (
+        f"{RECON}/int_recon__interchangeable_pairs.sql",
+        "            and count(*) = count(distinct item_key) * count(distinct line_key)\n",
+        "",
+        "int_recon__interchangeable_pairs",
+    ),
+    (
+        f"{RECON}/int_recon__interchangeable_pairs.sql",
+        "            and min(item_amount_minor) = max(item_amount_minor)\n",
+        "",
+        "int_recon__interchangeable_pairs",
+    ),
+    (
+        f"{RECON}/int_recon__interchangeable_pairs.sql",
+        "            and min(line_amount_minor) = max(line_amount_minor)\n",
+        "",
+        "int_recon__interchangeable_pairs",
+    ),
+    (
+        f"{RECON}/int_recon__interchangeable_pairs.sql",
+        "order by keyed.item_local, keyed.item_key",
+        "order by keyed.item_key",
+        "int_recon__interchangeable_pairs",
+    ),
+    (
+        f"{RECON}/int_recon__interchangeable_pairs.sql",
+        "order by keyed.line_local, keyed.line_key",
+        "order by keyed.line_key",
+        "int_recon__interchangeable_pairs",
+    ),
+    (
+        f"{RECON}/int_recon__interchangeable_pairs.sql",
+        "pair_count > 1",
+        "pair_count > 0",
+        "int_recon__interchangeable_pairs",
+    ),
+    (
+        f"{RECON}/int_recon__interchangeable_pairs.sql",
+        "            paired.{{ key }} is null\n            {%- for",
+        "            true\n            {%- for",
+        "int_recon__interchangeable_pairs",
+    ),
+    (
+        f"{RECON}/int_recon__interchangeable_pairs.sql",
+        "            and rule_{{ earlier.tier }}.{{ key }} is null\n",
+        "",
+        "int_recon__interchangeable_pairs",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_existence.sql",
+        "where states.match_state = 'unmatched'",
+        "where true",
+        "int_recon__breaks_existence",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_existence.sql",
+        "when 'refund' then 'refund_not_settled'",
+        "when 'refunds' then 'refund_not_settled'",
+        "int_recon__breaks_existence",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_existence.sql",
+        "items.unionpay_mer_id = missing_files.logical_key",
+        "true",
+        "int_recon__breaks_existence",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_existence.sql",
+        "case items.channel when 'card' then 'unionpay' else items.channel end",
+        "'unionpay'",
+        "int_recon__breaks_existence",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_existence.sql",
+        "lines.business_date = missing_files.business_date",
+        "true",
+        "int_recon__breaks_existence",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_existence.sql",
+        "missing_files.feed = 'terminal_log'",
+        "true",
+        "int_recon__breaks_existence",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_existence.sql",
+        "    select distinct\n        feed",
+        "    select\n        feed",
+        "int_recon__breaks_existence",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_value.sql",
+        "where gross_minor is distinct from expected_minor and currency = expected_currency",
+        "where currency = expected_currency",
+        "int_recon__breaks_value",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_value.sql",
+        " and currency = expected_currency",
+        "",
+        "int_recon__breaks_value",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_value.sql",
+        "where currency is distinct from expected_currency",
+        "where false",
+        "int_recon__breaks_value",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_value.sql",
+        "where net_minor is distinct from gross_minor - fee_minor",
+        "where net_minor is distinct from gross_minor + fee_minor",
+        "int_recon__breaks_value",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_value.sql",
+        "    where opening_state is null",
+        "    where true",
+        "int_recon__breaks_value",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_value.sql",
+        "states.match_state is distinct from 'excluded'\n        and",
+        "",
+        "int_recon__breaks_value",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_timing.sql",
+        "    and states.expects_settlement\n",
+        "",
+        "int_recon__breaks_timing",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_status.sql",
+        "when states.not_expected_reason = 'declined'",
+        "when states.not_expected_reason = 'voided'",
+        "int_recon__breaks_status",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_status.sql",
+        "where states.match_state = 'matched' and not states.expects_settlement",
+        "where states.match_state = 'matched'",
+        "int_recon__breaks_status",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_status.sql",
+        "where states.match_state = 'ambiguous'",
+        "where true",
+        "int_recon__breaks_status",
+    ),
+    (
+        f"{RECON}/int_recon__terminal_duplicates.sql",
+        "tonight.merchant_id = firsts.merchant_id\n        and ",
+        "",
+        "int_recon__terminal_duplicates",
+    ),
+    (
+        f"{RECON}/int_recon__terminal_duplicates.sql",
+        "        and tonight.terminal_id = firsts.terminal_id\n",
+        "",
+        "int_recon__terminal_duplicates",
+    ),
+    (
+        f"{RECON}/int_recon__terminal_duplicates.sql",
+        "        and tonight.stan = firsts.stan\n",
+        "",
+        "int_recon__terminal_duplicates",
+    ),
+    (
+        f"{RECON}/int_recon__terminal_duplicates.sql",
+        "        and tonight.txn_type = firsts.txn_type\n",
+        "",
+        "int_recon__terminal_duplicates",
+    ),
+    (
+        f"{RECON}/int_recon__terminal_duplicates.sql",
+        "        and tonight.txn_local = firsts.txn_local\n",
+        "",
+        "int_recon__terminal_duplicates",
+    ),
+    (
+        f"{RECON}/int_recon__terminal_duplicates.sql",
+        "where tonight.item_key > firsts.first_item_key",
+        "where true",
+        "int_recon__terminal_duplicates",
+    ),
+    (
+        f"{RECON}/int_recon__settlement_duplicates.sql",
+        "        and tonight.acquirer_merchant_id = firsts.acquirer_merchant_id\n",
+        "",
+        "int_recon__settlement_duplicates",
+    ),
+    (
+        f"{RECON}/int_recon__settlement_duplicates.sql",
+        "        and tonight.line_kind = firsts.line_kind\n",
+        "",
+        "int_recon__settlement_duplicates",
+    ),
+    (
+        f"{RECON}/int_recon__settlement_duplicates.sql",
+        "        and tonight.transaction_key = firsts.transaction_key\n",
+        "",
+        "int_recon__settlement_duplicates",
+    ),
+    (
+        f"{RECON}/int_recon__settlement_duplicates.sql",
+        "where tonight.line_key > firsts.first_line_key",
+        "where true",
+        "int_recon__settlement_duplicates",
+    ),
+    (
+        f"{RECON}/int_recon__settlement_duplicates.sql",
+        "    where opening_state is null",
+        "    where true",
+        "int_recon__settlement_duplicates",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_reference.sql",
+        "    refunded_minor > original_amount_minor\n",
+        "    refunded_minor >= original_amount_minor\n",
+        "int_recon__breaks_reference",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_reference.sql",
+        "    and refunded_minor - amount_minor <= original_amount_minor\n",
+        "",
+        "int_recon__breaks_reference",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_reference.sql",
+        "where original_key is null",
+        "where true",
+        "int_recon__breaks_reference",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_reference.sql",
+        "        and pool.is_approved\n",
+        "",
+        "int_recon__breaks_reference",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_reference.sql",
+        "        and duplicates.item_key is null\n",
+        "",
+        "int_recon__breaks_reference",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_reference.sql",
+        "        pool.opening_state is null\n        and ",
+        "        ",
+        "int_recon__breaks_reference",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_reference.sql",
+        "in ('void', 'reversal', 'preauth_void')",
+        "in ('void', 'reversal')",
+        "int_recon__breaks_reference",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_reference.sql",
+        "in ('void', 'reversal', 'preauth_void')",
+        "in ('void', 'preauth_void')",
+        "int_recon__breaks_reference",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_reference.sql",
+        "cancellations.merchant_id = known_originals.merchant_id",
+        "true",
+        "int_recon__breaks_reference",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_reference.sql",
+        "and cancellations.terminal_id = known_originals.terminal_id",
+        "",
+        "int_recon__breaks_reference",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_reference.sql",
+        "and cancellations.orig_stan = known_originals.stan",
+        "",
+        "int_recon__breaks_reference",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_reference.sql",
+        "            and cancellations.orig_batch_no is not distinct from known_originals.batch_no\n",
+        "",
+        "int_recon__breaks_reference",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_reference.sql",
+        "is not distinct from known_originals.batch_no",
+        "= known_originals.batch_no",
+        "int_recon__breaks_reference",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_reference.sql",
+        "            and cancellations.txn_local >= known_originals.txn_local\n",
+        "",
+        "int_recon__breaks_reference",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_reference.sql",
+        "cancellations.txn_local >= known_originals.txn_local",
+        "cancellations.txn_local > known_originals.txn_local",
+        "int_recon__breaks_reference",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_reference.sql",
+        "            and cancellations.item_key is distinct from known_originals.item_key\n",
+        "",
+        "int_recon__breaks_reference",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_reference.sql",
+        "            and known_originals.txn_type is distinct from 'reversal'\n",
+        "",
+        "int_recon__breaks_reference",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_reference.sql",
+        "where found.item_key is null",
+        "where true",
+        "int_recon__breaks_reference",
+    ),
+    (
+        f"{RECON}/int_recon__refund_totals.sql",
+        "events.is_effective and voided.item_key is null",
+        "events.is_effective",
+        "int_recon__refund_totals",
+    ),
+    (
+        f"{RECON}/int_recon__refund_totals.sql",
+        "events.is_effective and voided.item_key is null",
+        "voided.item_key is null",
+        "int_recon__refund_totals",
+    ),
+    (
+        f"{RECON}/int_recon__refund_totals.sql",
+        "order by everything.night_no, everything.txn_local",
+        "order by everything.txn_local",
+        "int_recon__refund_totals",
+    ),
+    (
+        f"{RECON}/int_recon__refund_totals.sql",
+        "everything.night_no, everything.txn_local, ",
+        "everything.night_no, ",
+        "int_recon__refund_totals",
+    ),
+    (
+        f"{RECON}/int_recon__refund_totals.sql",
+        "case named.channel when 'card' then everything.rrn else everything.merchant_order_no end",
+        "everything.rrn",
+        "int_recon__refund_totals",
+    ),
+    (
+        f"{RECON}/int_recon__refund_totals.sql",
+        "case named.channel when 'card' then everything.rrn else everything.merchant_order_no end",
+        "coalesce(everything.merchant_order_no, everything.rrn)",
+        "int_recon__refund_totals",
+    ),
+    (
+        f"{RECON}/int_recon__refund_totals.sql",
+        "where txn_type = 'refund' and is_effective",
+        "where txn_type = 'refund'",
+        "int_recon__refund_totals",
+    ),
+    (
+        f"{RECON}/int_recon__refund_totals.sql",
+        "    where pool.opening_state is null\n",
+        "",
+        "int_recon__refund_totals",
+    ),
+    (
+        f"{RECON}/int_recon__refund_totals.sql",
+        "    where everything.txn_type in ('sale', 'preauth_completion')\n    group by",
+        "    group by",
+        "int_recon__refund_totals",
+    ),
+    (
+        f"{RECON}/int_recon__refund_totals.sql",
+        "    where everything.txn_type in ('sale', 'preauth_completion')",
+        "    where everything.txn_type in ('sale')",
+        "int_recon__refund_totals",
+    ),
+    (
+        f"{RECON}/int_recon__refund_totals.sql",
+        "case when everything.is_effective then everything.amount_minor else 0 end",
+        "everything.amount_minor",
+        "int_recon__refund_totals",
+    ),
+    (
+        f"{RECON}/int_recon__refund_totals.sql",
+        "named.merchant_id = everything.merchant_id",
+        "true",
+        "int_recon__refund_totals",
+    ),
+    (
+        f"{RECON}/int_recon__refund_totals.sql",
+        "            and named.channel = everything.channel\n",
+        "",
+        "int_recon__refund_totals",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_sequence.sql",
+        "sale_count is distinct from logged_sale_count\n    or ",
+        "",
+        "int_recon__breaks_sequence",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_sequence.sql",
+        "    or sale_amount_minor is distinct from logged_sale_amount_minor\n",
+        "",
+        "int_recon__breaks_sequence",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_sequence.sql",
+        "    or refund_count is distinct from logged_refund_count\n",
+        "",
+        "int_recon__breaks_sequence",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_sequence.sql",
+        "    or refund_amount_minor is distinct from logged_refund_amount_minor\n",
+        "",
+        "int_recon__breaks_sequence",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_sequence.sql",
+        "    where expected.opening_state is null\n",
+        "",
+        "int_recon__breaks_sequence",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_sequence.sql",
+        "case when expected.expects_settlement then abs(expected.amount_minor) else 0 end",
+        "abs(expected.amount_minor)",
+        "int_recon__breaks_sequence",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_sequence.sql",
+        "gaps.terminal_id = averages.terminal_id",
+        "true",
+        "int_recon__breaks_sequence",
+    ),
+    (
+        f"{RECON}/int_recon__batch_totals.sql",
+        "where expected.expects_settlement and expected.opening_state is null",
+        "where expected.expects_settlement",
+        "int_recon__batch_totals",
+    ),
+    (
+        f"{RECON}/int_recon__batch_totals.sql",
+        "where expected.expects_settlement and expected.opening_state is null",
+        "where expected.opening_state is null",
+        "int_recon__batch_totals",
+    ),
+    (
+        f"{RECON}/int_recon__batch_totals.sql",
+        "where known.is_effective and voided.item_key is null",
+        "where known.is_effective",
+        "int_recon__batch_totals",
+    ),
+    (
+        f"{RECON}/int_recon__batch_totals.sql",
+        "where known.is_effective and voided.item_key is null",
+        "where voided.item_key is null",
+        "int_recon__batch_totals",
+    ),
+    (
+        f"{RECON}/int_recon__batch_totals.sql",
+        "        and closes.terminal_id = logged.terminal_id\n",
+        "",
+        "int_recon__batch_totals",
+    ),
+    (
+        f"{RECON}/int_recon__batch_totals.sql",
+        "        and closes.batch_no = logged.batch_no\n",
+        "",
+        "int_recon__batch_totals",
+    ),
+    (
+        f"{RECON}/int_recon__batch_totals.sql",
+        "        and closes.currency = logged.currency\n",
+        "",
+        "int_recon__batch_totals",
+    ),
+    (
+        f"{RECON}/int_recon__batch_totals.sql",
+        "case when txn_type = 'refund' then 0 else 1 end",
+        "1",
+        "int_recon__batch_totals",
+    ),
+    (
+        f"{RECON}/int_recon__batch_totals.sql",
+        "case when txn_type = 'refund' then amount_minor else 0 end",
+        "0",
+        "int_recon__batch_totals",
+    ),
+    (
+        f"{RECON}/int_recon__stan_gaps.sql",
+        "where missing_count > 0 and size_rank > 1",
+        "where missing_count > 0",
+        "int_recon__stan_gaps",
+    ),
+    (
+        f"{RECON}/int_recon__stan_gaps.sql",
+        "where missing_count > 0 and size_rank > 1",
+        "where missing_count > 1 and size_rank > 1",
+        "int_recon__stan_gaps",
+    ),
+    (
+        f"{RECON}/int_recon__stan_gaps.sql",
+        "where missing_count > 0 and size_rank > 1",
+        "where size_rank > 1",
+        "int_recon__stan_gaps",
+    ),
+    (
+        f"{RECON}/int_recon__stan_gaps.sql",
+        "order by missing_count desc, first_missing",
+        "order by first_missing",
+        "int_recon__stan_gaps",
+    ),
+    (f"{RECON}/int_recon__stan_gaps.sql", "999999 - last_stan_no + stan_no - 1", "0", "int_recon__stan_gaps"),
+    (
+        f"{RECON}/int_recon__stan_gaps.sql",
+        "(stan_no + 999997) % 999999 + 1",
+        "stan_no - 1",
+        "int_recon__stan_gaps",
+    ),
+    (
+        f"{RECON}/int_recon__stan_gaps.sql",
+        "% 999999 + 1 as first_missing",
+        "+ 1 as first_missing",
+        "int_recon__stan_gaps",
+    ),
+    (
+        f"{RECON}/int_recon__stan_gaps.sql",
+        "            and known.batch_no = batches.batch_no\n",
+        "",
+        "int_recon__stan_gaps",
+    ),
+    (
+        f"{RECON}/int_recon__stan_gaps.sql",
+        "count(*) < max(stan_no) - min(stan_no) + 1",
+        "count(*) < max(stan_no) - min(stan_no)",
+        "int_recon__stan_gaps",
+    ),
+    (
+        f"{RECON}/int_recon__payout_entries.sql",
+        "{% set exact = 'sum(free.outstanding_minor) = max(free.amount_minor)' %}",
+        "{% set exact = 'abs(sum(free.outstanding_minor) - max(free.amount_minor)) <= 1' %}",
+        "int_recon__payout_entries",
+    ),
+    (
+        f"{RECON}/int_recon__payout_entries.sql",
+        "counted.entry_count = 1 and counted.group_count = 1",
+        "counted.entry_count = 1",
+        "int_recon__payout_entries",
+    ),
+    (
+        f"{RECON}/int_recon__payout_entries.sql",
+        "counted.entry_count = 1 and counted.group_count = 1",
+        "counted.group_count = 1",
+        "int_recon__payout_entries",
+    ),
+    (f"{RECON}/int_recon__payout_entries.sql", " and ' ~ same_sign", "'", "int_recon__payout_entries"),
+    (
+        f"{RECON}/int_recon__payout_entries.sql",
+        "by_merchant_and_due_date, 'free.is_named and free.is_on_due_date'",
+        "by_merchant_and_due_date, 'free.is_named'",
+        "int_recon__payout_entries",
+    ),
+    (
+        f"{RECON}/int_recon__payout_entries.sql",
+        "'free.payout_id', 'not free.is_named', exact",
+        "'free.payout_id', 'not free.is_named', 'count(*) = 1'",
+        "int_recon__payout_entries",
+    ),
+    (
+        f"{RECON}/int_recon__payout_entries.sql",
+        "\"free.settlement_account || '|' || cast(free.settlement_date as varchar)\"",
+        "'free.settlement_account'",
+        "int_recon__payout_entries",
+    ),
+    (
+        f"{RECON}/int_recon__payout_entries.sql",
+        "\"free.settlement_account || '|' || cast(free.due_date as varchar)\"",
+        "'free.settlement_account'",
+        "int_recon__payout_entries",
+    ),
+    (
+        f"{RECON}/int_recon__payout_entries.sql",
+        "\"free.merchant_id || '|' || cast(free.due_date as varchar)\"",
+        "'free.payout_id'",
+        "int_recon__payout_entries",
+    ),
+    (
+        f"{RECON}/int_recon__payout_entries.sql",
+        "{% if 'sum' in name %}free.outstanding_minor{% else %}free.amount_minor{% endif %}",
+        "free.amount_minor",
+        "int_recon__payout_entries",
+    ),
+    (
+        f"{RECON}/int_recon__payout_entries.sql",
+        "        paid.payout_id is null\n        and ",
+        "        ",
+        "int_recon__payout_entries",
+    ),
+    (
+        f"{RECON}/int_recon__payout_entries.sql",
+        "        and used.entry_key is null\n",
+        "",
+        "int_recon__payout_entries",
+    ),
+    (
+        f"{RECON}/int_recon__payout_candidates.sql",
+        "        and payouts.settlement_account = entries.account\n",
+        "",
+        "int_recon__payout_candidates",
+    ),
+    (
+        f"{RECON}/int_recon__payout_candidates.sql",
+        "        and payouts.currency = entries.currency\n",
+        "",
+        "int_recon__payout_candidates",
+    ),
+    (
+        f"{RECON}/int_recon__payout_candidates.sql",
+        "entries.value_date > payouts.settlement_date",
+        "entries.value_date >= payouts.settlement_date",
+        "int_recon__payout_candidates",
+    ),
+    (
+        f"{RECON}/int_recon__payout_candidates.sql",
+        "entries.value_date <= payouts.due_date",
+        "entries.value_date < payouts.due_date",
+        "int_recon__payout_candidates",
+    ),
+    (
+        f"{RECON}/int_recon__payout_candidates.sql",
+        "where named.merchant_id is not null or named_entries.entry_key is null",
+        "where true",
+        "int_recon__payout_candidates",
+    ),
+    (
+        f"{RECON}/int_recon__undecided_entries.sql",
+        "    paid.payout_id is null\n    and ",
+        "    ",
+        "int_recon__undecided_entries",
+    ),
+    (
+        f"{RECON}/int_recon__undecided_entries.sql",
+        "    and used.entry_key is null\n",
+        "",
+        "int_recon__undecided_entries",
+    ),
+    (
+        f"{RECON}/int_recon__undecided_entries.sql",
+        "            and candidates.is_on_due_date\n",
+        "",
+        "int_recon__undecided_entries",
+    ),
+    (
+        f"{RECON}/int_recon__undecided_entries.sql",
+        "            and sign(candidates.amount_minor) = sign(candidates.outstanding_minor)\n",
+        "",
+        "int_recon__undecided_entries",
+    ),
+    (
+        f"{RECON}/int_recon__undecided_entries.sql",
+        "        or candidates.amount_minor = candidates.outstanding_minor\n",
+        "",
+        "int_recon__undecided_entries",
+    ),
+    (
+        f"{RECON}/int_recon__payout_states.sql",
+        "received_minor < expected_net_minor then 'short'",
+        "received_minor <= expected_net_minor - 2 then 'short'",
+        "int_recon__payout_states",
+    ),
+    (
+        f"{RECON}/int_recon__payout_states.sql",
+        "        when expected_net_minor = 0 then 'funded'\n",
+        "",
+        "int_recon__payout_states",
+    ),
+    (
+        f"{RECON}/int_recon__payout_states.sql",
+        "        when is_undecided then 'ambiguous'\n",
+        "",
+        "int_recon__payout_states",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_funding.sql",
+        "in ('short', 'over', 'not_received')",
+        "in ('short', 'over', 'not_received', 'ambiguous')",
+        "int_recon__breaks_funding",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_funding.sql",
+        "payouts.settlement_account = missing_statements.logical_key",
+        "true",
+        "int_recon__breaks_funding",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_funding.sql",
+        "        and payouts.due_date = missing_statements.business_date\n",
+        "",
+        "int_recon__breaks_funding",
+    ),
+    (f"{RECON}/int_recon__breaks_funding.sql", "    where feed = 'bank'\n", "", "int_recon__breaks_funding"),
+    (
+        f"{RECON}/int_recon__breaks_funding.sql",
+        "        used.entry_key is null\n        and ",
+        "        ",
+        "int_recon__breaks_funding",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_funding.sql",
+        "        and undecided.entry_key is null\n",
+        "",
+        "int_recon__breaks_funding",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_funding.sql",
+        "        and (entries.amount_minor > 0 or settlement_accounts.settlement_account is not null)\n",
+        "",
+        "int_recon__breaks_funding",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_funding.sql",
+        "entries.amount_minor > 0 or settlement_accounts",
+        "settlement_accounts",
+        "int_recon__breaks_funding",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_funding.sql",
+        "where acquirer is null and amount_minor < 0",
+        "where acquirer is null",
+        "int_recon__breaks_funding",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_funding.sql",
+        "where acquirer is null and amount_minor < 0",
+        "where acquirer is null and amount_minor < -1",
+        "int_recon__breaks_funding",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_funding.sql",
+        "where acquirer is null and amount_minor < 0",
+        "where amount_minor < 0",
+        "int_recon__breaks_funding",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_funding.sql",
+        "        and unexplained.account = missing_settlement.settlement_account\n",
+        "",
+        "int_recon__breaks_funding",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_funding.sql",
+        "unexplained.acquirer = missing_settlement.acquirer",
+        "true",
+        "int_recon__breaks_funding",
+    ),
+    (
+        f"{RECON}/int_recon__breaks_funding.sql",
+        "case when unexplained.amount_minor < 0 then",
+        "case when unexplained.amount_minor < -5 then",
+        "int_recon__breaks_funding",
+    ),
+    (
+        f"{RECON}/int_recon__closing_breaks.sql",
+        "                    'unidentified_credit',\n",
+        "",
+        "int_recon__closing_breaks",
+    ),
+    (
+        f"{RECON}/int_recon__closing_breaks.sql",
+        "                    'unexplained_deduction'\n",
+        "                    'x'\n",
+        "int_recon__closing_breaks",
+    ),
+    (
+        f"{RECON}/int_recon__closing_breaks.sql",
+        "                    'ambiguous_match',\n",
+        "",
+        "int_recon__closing_breaks",
+    ),
+    (
+        f"{RECON}/int_recon__closing_breaks.sql",
+        "                    'missing_in_terminal_log',\n",
+        "",
+        "int_recon__closing_breaks",
+    ),
+    (
+        f"{RECON}/int_recon__closing_breaks.sql",
+        "                    'missing_in_settlement',\n",
+        "",
+        "int_recon__closing_breaks",
+    ),
+    (
+        f"{RECON}/int_recon__closing_breaks.sql",
+        "coalesce(identified.file_missing, known.file_missing)",
+        "known.file_missing",
+        "int_recon__closing_breaks",
+    ),
+    (
+        f"{RECON}/int_recon__closing_breaks.sql",
+        "coalesce(identified.file_missing, known.file_missing)",
+        "identified.file_missing",
+        "int_recon__closing_breaks",
+    ),
+    (
+        f"{RECON}/int_recon__closing_breaks.sql",
+        "states.match_state in ('matched', 'excluded')",
+        "states.match_state in ('matched')",
+        "int_recon__closing_breaks",
+    ),
+    (
+        f"{RECON}/int_recon__closing_breaks.sql",
+        "payouts.state in ('funded', 'short', 'over')",
+        "payouts.state in ('funded', 'short', 'over', 'ambiguous')",
+        "int_recon__closing_breaks",
+    ),
+    (
+        f"{RECON}/int_recon__closing_breaks.sql",
+        "                and (known.break_type is distinct from 'payout_' || payouts.state)\n",
+        "",
+        "int_recon__closing_breaks",
+    ),
+    (
+        f"{RECON}/int_recon__closing_breaks.sql",
+        ", batches.merchant_id, found.merchant_id",
+        ", batches.merchant_id",
+        "int_recon__closing_breaks",
+    ),
+    (
+        f"{RECON}/int_recon__closing_breaks.sql",
+        ", batches.merchant_id, found.merchant_id",
+        ", found.merchant_id",
+        "int_recon__closing_breaks",
+    ),
+    (
+        f"{RECON}/int_recon__closing_breaks.sql",
+        "min(accepted.payout_id)",
+        "max(accepted.payout_id)",
+        "int_recon__closing_breaks",
+    ),
+    (
+        f"{RECON}/int_recon__closing_known_events.sql",
+        "where pool.opening_state is null",
+        "",
+        "int_recon__closing_known_events",
+    ),
+    (
+        f"{RECON}/int_recon__closing_terminal_weeks.sql",
+        "when response_code is null then 1",
+        "when not is_approved then 1",
+        "int_recon__closing_terminal_weeks",
+    ),
+    (
+        f"{RECON}/int_recon__closing_terminal_weeks.sql",
+        "interval '21 days' >=",
+        "interval '21 days' >",
+        "int_recon__closing_terminal_weeks",
+    ),
+    (
+        f"{RECON}/int_recon__closing_terminal_weeks.sql",
+        "interval '21 days' >=",
+        "interval '28 days' >=",
+        "int_recon__closing_terminal_weeks",
+    ),
+    (
+        f"{RECON}/int_recon__closing_terminal_weeks.sql",
+        "installed_on < {{ run_date() }}",
+        "installed_on <= {{ run_date() }}",
+        "int_recon__closing_terminal_weeks",
+    ),
+    (
+        f"{RECON}/int_recon__closing_terminal_weeks.sql",
+        "removed_on >= {{",
+        "removed_on > {{",
+        "int_recon__closing_terminal_weeks",
+    ),
+    (
+        f"{RECON}/int_recon__closing_terminal_weeks.sql",
+        "when 4 then 16",
+        "when 4 then 8",
+        "int_recon__closing_terminal_weeks",
+    ),
+    (
+        f"{RECON}/int_recon__closing_terminal_weeks.sql",
+        "bit_or(cast(active_day_mask as integer))",
+        "sum(active_day_mask)",
+        "int_recon__closing_terminal_weeks",
+    ),
+    (
+        "models/marts/audit/rpt_terminal_health.sql",
+        "coalesce(min(terminals.installed_on), weeks.week_start)",
+        "weeks.week_start",
+        "rpt_terminal_health",
+    ),
+    (
+        "models/marts/audit/rpt_terminal_health.sql",
+        "coalesce(max(coalesce(terminals.removed_on, cast('9999-12-31' as date))), cast('9999-12-31' as date))",
+        "cast('9999-12-31' as date)",
+        "rpt_terminal_health",
+    ),
+    (
+        "models/marts/audit/rpt_terminal_health.sql",
+        "cast({{ run_date() }} - interval '1 day' as date),",
+        "cast({{ run_date() }} as date),",
+        "rpt_terminal_health",
+    ),
+    (
+        "models/marts/audit/rpt_terminal_health.sql",
+        "greatest(0, observed.last_day",
+        "(observed.last_day",
+        "rpt_terminal_health",
+    ),
+    (
+        "models/marts/audit/rpt_terminal_health.sql",
+        "opened_on - interval '1 day'",
+        "opened_on",
+        "rpt_terminal_health",
+    ),
+    (
+        "models/marts/audit/rpt_terminal_health.sql",
+        "interval '21 days' <=",
+        "interval '21 days' <",
+        "rpt_terminal_health",
+    ),
+    (
+        "models/marts/audit/rpt_terminal_health.sql",
+        "case break_type when 'stan_gap' then break_count else 0 end",
+        "break_count",
+        "rpt_terminal_health",
+    ),
 ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("file", "text", "becomes", "model"),
-    MUTATIONS,
-    ids=[f"{Path(file).stem}-{text.strip()[:40]}" for file, text, _, _ in MUTATIONS],
-)
-def test_changed_rule__is_noticed_by_a_unit_test(
-    empty_warehouse: Path, tmp_path: Path, file: str, text: str, becomes: str, model: str
-) -> None:
-    project = tmp_path / "dbt_project"
-    shutil.copytree(DBT, project, ignore=shutil.ignore_patterns("target", "logs", "dbt_packages"))
-    original = (project / file).read_text(encoding="utf-8")
+Mutation = tuple[str, str, str, str]
+NUMBERED = list(enumerate(MUTATIONS))
+
+
+def _in_model(mutation: Mutation) -> bool:
+    return mutation[0].startswith("models/")
+
+
+def _in_variables(mutation: Mutation) -> bool:
+    return mutation[0] == "dbt_project.yml"
+
+
+def _changed(mutation: Mutation) -> str:
+    file, text, becomes, _ = mutation
+    original = (DBT / file).read_text(encoding="utf-8")
     assert text in original, f"{file} no longer says {text!r}: choose another text to change"
-    (project / file).write_text(original.replace(text, becomes), encoding="utf-8")
+    assert text != becomes
+    return original.replace(text, becomes)
+
+
+def _changed_variables(mutation: Mutation) -> dict[str, Any]:
+    before = yaml.safe_load((DBT / mutation[0]).read_text(encoding="utf-8"))["vars"]
+    after = yaml.safe_load(_changed(mutation))["vars"]
+    changed = {name: value for name, value in after.items() if value != before[name]}
+    assert changed, f"{mutation[1]!r} is no variable"
+    return changed
+
+
+def _copy_project(target: Path) -> Path:
+    shutil.copytree(DBT, target, ignore=shutil.ignore_patterns("target", "logs", "dbt_packages"))
+    return target
+
+
+@pytest.fixture(scope="module")
+def mutants(empty_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[str]]:
+    """Statuses of the unit tests by number of the change: every changed model stands beside the others as a copy.
+
+    One dbt process judges them all, since reading the project takes longer than all tests of one model.
+    """
+    scratch = tmp_path_factory.mktemp("mutants")
+    project = _copy_project(scratch / "dbt_project")
+    tests_of: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted((project / "models").rglob("*.yml")):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if "unit_tests" in content:
+            for unit in content["unit_tests"]:
+                tests_of.setdefault(unit["model"], []).append(unit)
+            path.unlink()
+    units = []
+    for number, mutation in NUMBERED:
+        model = mutation[3]
+        if _in_model(mutation):
+            assert Path(mutation[0]).stem == model
+            copy = f"{model}__mutant_{number}"
+            (project / RECON / f"{copy}.sql").write_text(_changed(mutation), encoding="utf-8")
+            given: dict[str, Any] = {}
+        elif _in_variables(mutation):
+            copy = model
+            given = _changed_variables(mutation)
+        else:
+            continue
+        for unit in tests_of[model]:
+            variables = {**given, **unit.get("overrides", {}).get("vars", {})}
+            name = f"{unit['name']}__mutant_{number}"
+            units.append({**unit, "name": name, "model": copy, "overrides": {"vars": variables}})
+    (project / "models" / "mutants.yml").write_text(
+        yaml.safe_dump({"version": 2, "unit_tests": units}, allow_unicode=True), encoding="utf-8"
+    )
     run = run_dbt(
-        ["test", "--select", f"{model},test_type:unit"],
+        ["test", "--select", "test_type:unit"], warehouse=empty_warehouse, scratch=scratch, project=project
+    )
+    assert len(run.results) == len(units), run.output[-4000:]
+    statuses: dict[int, list[str]] = {}
+    for result in run.results:
+        number = int(result["unique_id"].rsplit("__mutant_", 1)[1])
+        statuses.setdefault(number, []).append(result["status"])
+    return statuses
+
+
+def _ids(numbered: list[tuple[int, Mutation]]) -> list[str]:
+    return [f"{number}-{Path(file).stem}-{text.strip()[:40]}" for number, (file, text, *_) in numbered]
+
+
+TOGETHER = [(number, change) for number, change in NUMBERED if _in_model(change) or _in_variables(change)]
+ALONE = [(number, change) for number, change in NUMBERED if (number, change) not in TOGETHER]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("numbered", TOGETHER, ids=_ids(TOGETHER))
+def test_changed_rule__is_noticed_by_a_unit_test(
+    mutants: dict[int, list[str]], numbered: tuple[int, Mutation]
+) -> None:
+    # An error would mean that the change broke the SQL instead of the rule.
+    assert set(mutants[numbered[0]]) <= {"pass", "fail"}
+    assert "fail" in mutants[numbered[0]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("numbered", ALONE, ids=_ids(ALONE))
+def test_changed_macro__is_noticed_by_a_unit_test(
+    empty_warehouse: Path, tmp_path: Path, numbered: tuple[int, Mutation]
+) -> None:
+    """A macro is shared by all models, so each change needs a project of its own."""
+    _, mutation = numbered
+    project = _copy_project(tmp_path / "dbt_project")
+    (project / mutation[0]).write_text(_changed(mutation), encoding="utf-8")
+    run = run_dbt(
+        ["test", "--select", f"{mutation[3]},test_type:unit"],
         warehouse=empty_warehouse,
         scratch=tmp_path,
         project=project,
     )
-    statuses = [result["status"] for result in run.results]
-    # An error would mean that the change broke the SQL instead of the rule.
+    statuses = {result["status"] for result in run.results}
+    assert statuses <= {"pass", "fail"}, run.output[-3000:]
     assert "fail" in statuses, run.output[-3000:]
-    assert "error" not in statuses, run.output[-3000:]

@@ -65,7 +65,9 @@ create table marts.fct_breaks (
 BREAK_TYPES = (
     "missing_in_settlement", "missing_in_terminal_log", "amount_mismatch", "duplicate_in_settlement",
     "duplicate_in_terminal_log", "declined_but_settled", "reversed_but_settled", "late_settlement", "fee_mismatch",
-    "payout_not_received", "payout_short", "payout_over",
+    "payout_not_received", "payout_short", "payout_over", "refund_not_settled", "currency_mismatch", "net_mismatch",
+    "refund_exceeds_original", "orphan_reference", "ambiguous_match", "batch_out_of_balance", "stan_gap",
+    "unidentified_credit", "unexplained_deduction", "chargeback",
 )  # fmt: skip
 
 Change = Callable[[duckdb.DuckDBPyConnection], object]

@@ -8,6 +8,8 @@ import duckdb
 
 from posrecon.errors import PosreconError, UsageError
 from posrecon.money import format_minor
+from posrecon.reporting.ladder import as_text as ladder_text
+from posrecon.reporting.ladder import rules_tried
 from posrecon.reporting.lookup import Row, open_published, rows_of
 from posrecon.settings import Settings
 
@@ -129,10 +131,19 @@ def _item_story(settings: Settings, published: duckdb.DuckDBPyConnection, item: 
         evidence.append(
             _evidence(settings, published, "bank", payouts[0]["bank_file"], payouts[0]["bank_line"])
         )
+    suggestions = rows_of(
+        published,
+        "select terminal_file, terminal_line, settlement_file, settlement_line, reasons, delta_minor, seconds_apart "
+        "from fct_match_suggestions where item_id = ? or settlement_item_id = ? "
+        "order by reason_count desc, abs(delta_minor), seconds_apart, item_id, settlement_item_id",
+        [item["item_id"], item["item_id"]],
+    )
     latest = published.execute("select max(run_date) from fct_reconciliation_history").fetchall()[0][0]
     return {
         "item": item,
         "reasons": _reasons(item, latest),
+        "rules": rules_tried(settings, published, item),
+        "suggestions": suggestions,
         "history": history,
         "breaks": breaks,
         "payout": payouts[0] if payouts else None,
@@ -150,7 +161,7 @@ def _payout_story(settings: Settings, published: duckdb.DuckDBPyConnection, payo
     )
     breaks = rows_of(
         published,
-        "select * from fct_breaks where payout_id = ? and item_id is null order by break_type",
+        "select * from fct_breaks where item_id = ? order by opened_on, break_type",
         [payout["payout_id"]],
     )
     bank = _evidence(settings, published, "bank", payout["bank_file"], payout["bank_line"])
@@ -209,10 +220,14 @@ def _evidence(
         [file_name],
     )
     entry: Row = {"side": side, "file": file_name, "line": line, "text": None, "problem": None}
+    if file_name.lower().endswith(".parquet"):
+        return entry | {"problem": "a Parquet file has rows, not lines: the number is the ordinal of the row"}
     if not files:
         return entry | {"problem": "the file is not among the loaded files"}
     try:
-        entry["text"] = _line_as_received(settings, files[0]["sha256"], files[0]["encoding"], side, line)
+        entry["text"] = _line_as_received(
+            settings, files[0]["sha256"], file_name, files[0]["encoding"], side, line
+        )
     except PosreconError as error:
         entry["problem"] = error.what
     if entry["text"] is None and entry["problem"] is None:
@@ -221,12 +236,12 @@ def _evidence(
 
 
 def _line_as_received(
-    settings: Settings, sha256: str, encoding: str | None, side: str, line: int
+    settings: Settings, sha256: str, file_name: str, encoding: str | None, side: str, line: int
 ) -> str | None:
-    from posrecon.landing.archive import open_plain
+    from posrecon.landing.containers import open_content
 
     wanted: list[bytes] = []
-    with open_plain(settings, sha256) as path, path.open("rb") as stream:
+    with open_content(settings, sha256, file_name) as path, path.open("rb") as stream:
         ordinal = 0
         for number, raw in enumerate(stream, start=1):
             if side != "bank":
@@ -284,6 +299,12 @@ def _item_text(story: dict[str, Any]) -> list[str]:
         f"fee {_money(item['fee_minor'], currency)}, "
         f"expected {_money(item['expected_fee_minor'], currency)}; "
         f"net {_money(item['net_minor'], currency)}",
+    ]
+    lines += ladder_text(story["rules"])
+    lines += [
+        f"  may belong to {row['settlement_file']}:{row['settlement_line']} / "
+        f"{row['terminal_file']}:{row['terminal_line']} ({row['reasons']}; never accepted by itself)"
+        for row in story["suggestions"]
     ]
     if len(story["history"]) > 1:
         nights = ", ".join(f"{row['run_date']} {row['match_state']}" for row in story["history"])

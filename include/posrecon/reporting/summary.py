@@ -50,17 +50,22 @@ def collect(warehouse: duckdb.DuckDBPyConnection, run_date: date) -> dict[str, A
             warehouse,
             "select break_type, currency, count(*) as candidates, "
             "cast(coalesce(sum(amount_at_risk_minor), 0) as bigint) as amount_minor "
-            "from marts.dispute_candidates group by break_type, currency order by break_type, currency",
+            "from marts.dispute_candidates where status = 'open' "
+            "group by break_type, currency order by break_type, currency",
         ),
         "explained": _explained(warehouse, run_date),
     }
 
 
 def _states(warehouse: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    """Items of the night by match state; every state is named, so that a zero is seen to be one."""
+    """Items of the night by match state; every state is named, so that a zero is seen to be one.
+
+    An excluded event stays on watch for a few nights; it counts on the night that received it.
+    """
     found = _counts(
         warehouse,
-        "select match_state, count(*) from marts.fct_reconciliation_history group by match_state",
+        "select match_state, count(*) from marts.fct_reconciliation_history "
+        "where match_state is distinct from 'excluded' or first_run_date = run_date group by match_state",
     )
     names = ("matched", "pending", "unmatched", "ambiguous", "excluded")
     return {name: found.get(name, 0) for name in names}
