@@ -36,7 +36,11 @@ earlier as (
         known.txn_type,
         known.amount_minor
     from {{ source('opening', 'known_events') }} as known
-    inner join (select distinct merchant_id, terminal_id, batch_no from closes) as batches
+    inner join (select distinct
+        merchant_id,
+        terminal_id,
+        batch_no
+    from closes) as batches
         on
             known.merchant_id = batches.merchant_id
             and known.terminal_id = batches.terminal_id

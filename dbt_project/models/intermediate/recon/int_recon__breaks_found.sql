@@ -29,15 +29,15 @@
 
 {% for family, has in families.items() %}
 select
-    {%- for column in columns %}
-    {% if column in has or column in ('break_type', 'amount_at_risk_minor', 'currency', 'detail') -%}
-    {{ column }}
-    {%- elif column == 'file_missing' -%}
-    false as file_missing
-    {%- else -%}
-    cast(null as {{ types.get(column, 'bigint') }}) as {{ column }}
-    {%- endif %}{{ ',' if not loop.last }}
-    {%- endfor %}
+{%- for column in columns %}
+{% if column in has or column in ('break_type', 'amount_at_risk_minor', 'currency', 'detail') -%}
+{{ column }}
+{%- elif column == 'file_missing' -%}
+false as file_missing
+{%- else -%}
+cast(null as {{ types.get(column, 'bigint') }}) as {{ column }}
+{%- endif %}{{ ',' if not loop.last }}
+{%- endfor %}
 from {{ ref('int_recon__breaks_' ~ family) }}
 {{ 'union all' if not loop.last }}
 {% endfor %}

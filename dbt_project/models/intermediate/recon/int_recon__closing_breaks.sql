@@ -103,7 +103,7 @@ opened_tonight as (
         coalesce(
             identified.terminal_channel,
             case
-                coalesce(identified.settlement_acquirer, identified.payout_acquirer, identified.entry_acquirer)
+            coalesce(identified.settlement_acquirer, identified.payout_acquirer, identified.entry_acquirer)
                 when 'unionpay' then 'card'
                 else
                     coalesce(

@@ -50,7 +50,9 @@ paired as (
             lines.txn_local as line_local,
             items.amount_minor as item_amount_minor,
             lines.amount_minor as line_amount_minor,
-            {% for key in rule['keys'] %}items.{{ key }} || '|' || {% endfor %}'' as group_key
+            {% for key in rule['keys'] %}items.{{ key }}
+            || '|'
+            || {% endfor %}'' as group_key
         from candidates
         inner join items
             on candidates.item_key = items.item_key

@@ -35,15 +35,16 @@ candidates as (
 {{ name }}__free as (
 
     select candidates.*
-    from candidates
+    from
+        candidates
     {%- if not loop.first %}
-    left join (select distinct payout_id from before_{{ name }}) as paid
-        on candidates.payout_id = paid.payout_id
-    left join (select distinct entry_key from before_{{ name }}) as used
-        on candidates.entry_key = used.entry_key
-    where
-        paid.payout_id is null
-        and used.entry_key is null
+left join (select distinct payout_id from before_{{ name }}) as paid
+    on candidates.payout_id = paid.payout_id
+left join (select distinct entry_key from before_{{ name }}) as used
+    on candidates.entry_key = used.entry_key
+where
+    paid.payout_id is null
+    and used.entry_key is null
     {%- endif %}
 
 ),
@@ -83,7 +84,7 @@ candidates as (
         free.payout_id,
         free.entry_key,
         '{{ name }}' as funding_rule,
-        {% if 'sum' in name %}free.outstanding_minor{% else %}free.amount_minor{% endif %} as amount_minor
+        {% if 'sum' in name %}free.outstanding_minor as amount_minor{% else %}free.amount_minor{% endif %}
     from {{ name }}__free as free
     inner join {{ name }}__unique as chosen
         on

@@ -28,7 +28,11 @@ earlier as (
         try_cast(known.stan as integer) as stan_no,
         min(known.item_key) as item_key
     from {{ source('opening', 'known_events') }} as known
-    inner join (select distinct merchant_id, terminal_id, batch_no from tonight) as batches
+    inner join (select distinct
+        merchant_id,
+        terminal_id,
+        batch_no
+    from tonight) as batches
         on
             known.merchant_id = batches.merchant_id
             and known.terminal_id = batches.terminal_id
@@ -117,7 +121,7 @@ ranked as (
         *,
         row_number() over (
             partition by merchant_id, terminal_id, batch_no
-            order by missing_count desc, first_missing
+            order by missing_count desc, first_missing asc
         ) as size_rank
     from holes
 

@@ -78,7 +78,10 @@ sized as (
 select
     item_key,
     line_key,
-    string_agg(reason, ', ' order by reason) as reasons,
+    string_agg(
+        reason, ', '
+        order by reason
+    ) as reasons,
     count(*) as reason_count,
     min(delta_minor) as delta_minor,
     min(seconds_apart) as seconds_apart

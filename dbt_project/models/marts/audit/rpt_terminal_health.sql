@@ -35,7 +35,10 @@ breaks_by_terminal as (
         week_start,
         sum(break_count) as break_count,
         sum(case break_type when 'stan_gap' then break_count else 0 end) as stan_gap_count,
-        string_agg(break_type || '=' || cast(break_count as varchar), ', ' order by break_type) as breaks_by_type
+        string_agg(
+            break_type || '=' || cast(break_count as varchar), ', '
+            order by break_type
+        ) as breaks_by_type
     from breaks
     group by merchant_id, terminal_id, week_start
 
