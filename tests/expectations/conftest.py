@@ -37,6 +37,7 @@ create table staging.stg_terminal__events as
 create table staging.stg_unionpay__settlement_lines as
     select
         (2 * 4294967296 + i)::bigint as line_key, 2::bigint as file_no, i::bigint as line_no,
+        'transaction' as line_kind,
         '898440353110001' as acquirer_merchant_id, 'TXN' || i as acquirer_txn_no, 'sale' as txn_type,
         'CNY' as currency, (100 * i)::bigint as gross_minor, (i // 2)::bigint as fee_minor,
         (100 * i - i // 2)::bigint as net_minor, date '2026-11-11' as settlement_date
