@@ -1,0 +1,39 @@
+{# Settlement lines of one acquirer: all acquirers have the same columns, null where a layout knows nothing of them. #}
+{% macro stage_settlement_lines(acquirer) -%}
+select
+    ---------- ids
+    {{ record_key() }} as line_key,
+    file_no,
+    line_no,
+    acquirer,
+    acquirer_merchant_id,
+    terminal_id,
+    stan,
+    rrn,
+    auth_code,
+    acquirer_txn_no,
+    orig_acquirer_txn_no,
+    orig_stan,
+    merchant_order_no,
+
+    ---------- attributes
+    line_kind,
+    txn_type,
+    txn_code,
+    card_masked,
+    card_type,
+    currency,
+
+    ---------- money (minor units)
+    gross_minor,
+    fee_minor,
+    net_minor,
+
+    ---------- times
+    txn_local,
+    orig_txn_local,
+    settlement_date
+
+from {{ source('raw', 'settlement_lines') }}
+where acquirer = '{{ acquirer }}'
+{%- endmacro %}
