@@ -122,7 +122,7 @@ def _rows_with(path: Path, pattern: str) -> int:
 
 
 def test_night__one_file_missing_and_one_refused__ends_with_code_3_and_blames_no_one(one: Home) -> None:
-    missing = min((one.path / "inbox" / "unionpay").glob("INN261112*"))
+    missing = min((one.path / "inbox" / "unionpay").glob("INN261112*ZM_*"))
     missing.unlink()
     refused = min((one.path / "inbox" / "bank").glob("MT940_*_20261112.sta"))
     refused.write_bytes(b"")

@@ -12,7 +12,7 @@ import numpy as np
 
 from posrecon.simulate.draft import BINS
 from posrecon.simulate.events import Events
-from posrecon.simulate.kinds import Fault, Form, Kind
+from posrecon.simulate.kinds import Channel, Fault, Form, Kind
 from posrecon.simulate.numbers import Ints, put_digits, put_text, rank_within, stream
 from posrecon.simulate.population import Population
 from posrecon.simulate.settlement import Lines, fee_due, transport_time
@@ -67,6 +67,7 @@ def dispute(
     """Charge back `per_day` small sales on every day but the first, each settled on an earlier day."""
     rng = stream(seed, 10)
     ordinary = (events.kind == Kind.SALE) & (events.fault == Fault.NONE) & (events.form == Form.FULL)
+    ordinary &= events.channel == Channel.CARD
     ordinary &= (events.amount_minor <= _AMOUNT_MAX) & (events.merchant != population.quiet)
     ordinary[events.original[events.original >= 0]] = False
     may = np.flatnonzero(ordinary[lines.event] & ~lines.is_copy)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from posrecon.simulate import counters
+from posrecon.simulate import counters, wallets
 from posrecon.simulate.draft import (
     BIN_IS_CREDIT,
     BIN_LENGTHS,
@@ -15,7 +15,7 @@ from posrecon.simulate.draft import (
     Draft,
     check_digits,
 )
-from posrecon.simulate.kinds import APPROVED, CURRENCIES, TIMED_OUT, Fault, Kind
+from posrecon.simulate.kinds import APPROVED, CURRENCIES, TIMED_OUT, WALLETS, Channel, Fault, Kind
 from posrecon.simulate.numbers import Bools, Ints, rank_within, stream
 from posrecon.simulate.population import Population
 from posrecon.simulate.scenes import Role, Stage, continue_today, play
@@ -49,6 +49,7 @@ class Events:
         day: Business day, 0-based from the first one.
         number: Number of the event within its day, 0-based.
         second: Local time of day in seconds.
+        channel: Way of paying (Channel); an event of a wallet has no card, its columns mean nothing.
         response: Index into RESPONSES.
         original: Index of the event that a void, reversal, refund or completion names; -1 for none.
         cancelled: The event was voided or reversed later.
@@ -69,6 +70,7 @@ class Events:
     merchant: Ints
     terminal: Ints
     second: Ints
+    channel: Ints
     kind: Ints
     response: Ints
     amount_minor: Ints
@@ -99,8 +101,8 @@ class Events:
 
     @property
     def clearing_day(self) -> Ints:
-        """The UnionPay clearing day of an event; 23:00:00 opens the next one."""
-        return self.day + (self.second >= CUT_OFF_S)
+        """The day on which an event clears: 23:00:00 opens UnionPay's next one, midnight that of a wallet."""
+        return self.day + ((self.second >= CUT_OFF_S) & (self.channel == Channel.CARD))
 
     @property
     def last_four(self) -> Ints:
@@ -180,7 +182,7 @@ def generate_events(
     columns["counter"], columns["leg"] = counters.deal(population, columns, seed=seed, restarts=restarts)
     if rows >= ROWS_FOR_ALL:
         lost = counters.lost_runs(
-            columns, seed=seed, per_day=scene_quota(rows), guaranteed=len(population.names)
+            columns, seed=seed, per_day=scene_quota(rows), guaranteed=_ensured(population)
         )
         columns["fault"][lost] = Fault.MISSING_IN_TERMINAL_LOG
     return Events(
@@ -192,24 +194,33 @@ def generate_events(
 
 
 def _nothing_carried() -> dict[str, Ints]:
-    names = ("index", "role", "merchant", "terminal", "amount_minor", "bin", "account_no", "check_digit")
+    names = (
+        "index", "role", "merchant", "terminal", "channel", "amount_minor", "bin", "account_no", "check_digit",
+    )  # fmt: skip
     return {name: np.zeros(0, dtype=np.int64) for name in names}
+
+
+def _ensured(population: Population) -> int:
+    """How many of a day's first events are plain sales, so that every file of the day has a line."""
+    return len(population.merchant_ids) + len(population.wallet_desks)
 
 
 def _draw_primaries(
     population: Population, rng: np.random.Generator, rows: int, *, day: int
 ) -> dict[str, Ints]:
-    """Sales and pre-authorisations; the first one of every merchant is a plain approved daytime sale."""
+    """Sales and pre-authorisations; the first one of every merchant and way of paying is a plain daytime sale."""
     merchants = len(population.merchant_ids)
     number = np.arange(rows, dtype=np.int64)
     merchant = rng.choice(merchants, size=rows, p=population.weights).astype(np.int64)
     merchant[:merchants] = np.arange(merchants)
+    ensured = _ensured(population)
+    merchant[merchants:ensured] = [of for of, _ in population.wallet_desks]
 
     hours = np.array(
         [1, 1, 1, 1, 1, 2, 5, 12, 18, 20, 24, 34, 36, 24, 20, 20, 24, 34, 38, 34, 26, 16, 10, 7.0]
     )
     hour = rng.choice(24, size=rows, p=hours / hours.sum()).astype(np.int64)
-    hour[:merchants] = 9 + np.arange(merchants) % 12
+    hour[:ensured] = 9 + np.arange(ensured) % 12
     second = hour * 3600 + rng.integers(0, 3600, rows)
 
     low = np.array([500, 3_000, 20_000, 100_000], dtype=np.int64)
@@ -219,13 +230,13 @@ def _draw_primaries(
     amount = np.where(rng.random(rows) < 0.3, amount // 100 * 100, amount)
     popular = rng.random(rows) < 0.35
     amount = np.where(popular, population.prices_minor[merchant, rng.integers(0, 5, rows)], amount)
-    amount[:merchants] = 50_000 + rng.integers(0, 40_000, merchants)
+    amount[:ensured] = 50_000 + rng.integers(0, 40_000, ensured)
     if population.quiet >= 0:
         # Its large sale of one day is refunded on the next, which has only a small one.
         amount[population.quiet] = (10_000 if day % 2 else 80_000) + rng.integers(0, 9_000)
 
     # A rush: the same price again at the same merchant within minutes, often at the next till.
-    rush = (rng.random(rows) < 0.15) & (number >= merchants + 1)
+    rush = (rng.random(rows) < 0.15) & (number >= ensured + 1)
     leader = rng.integers(0, rows, rows)
     rush &= ~rush[leader] & (merchant[leader] != population.quiet)
     merchant = np.where(rush, merchant[leader], merchant)
@@ -242,8 +253,8 @@ def _draw_primaries(
     response = np.select(
         [drawn < 0.012, drawn < 0.020, drawn < 0.026, drawn < 0.034], [1, 2, 3, TIMED_OUT], APPROVED
     )
-    kind[:merchants] = Kind.SALE
-    response[:merchants] = APPROVED
+    kind[:ensured] = Kind.SALE
+    response[:ensured] = APPROVED
 
     bins = rng.integers(0, len(BINS), rows)
     lengths = np.array(BIN_LENGTHS, dtype=np.int64)[bins]
@@ -253,6 +264,7 @@ def _draw_primaries(
         "merchant": merchant,
         "terminal": terminal.astype(np.int64),
         "second": second.astype(np.int64),
+        "channel": np.full(rows, Channel.CARD, dtype=np.int64),
         "kind": kind,
         "response": response.astype(np.int64),
         "amount_minor": amount.astype(np.int64),
@@ -276,11 +288,14 @@ def _draw_day(
     rng = stream(seed, 2, day)
     merchants = len(population.merchant_ids)
     primary = _draw_primaries(population, rng, rows, day=day)
+    ensured = _ensured(population)
+    primary["channel"][merchants:ensured] = [channel for _, channel in population.wallet_desks]
+    wallets.choose(population, primary, seed=seed, day=day, first=ensured)
     fault, cancelled = primary["fault"], primary["cancelled"]
     second, kind, response = primary["second"], primary["kind"], primary["response"]
 
     shuffled = rng.permutation(rows).astype(np.int64)
-    shuffled = shuffled[shuffled >= merchants]
+    shuffled = shuffled[shuffled >= ensured]
     free = np.zeros(rows, dtype=np.bool_)
     free[shuffled] = True
     draft = Draft(
@@ -299,9 +314,21 @@ def _draw_day(
 
     is_sale = kind == Kind.SALE
     approved = response == APPROVED
-    plain = is_sale & approved
+    is_wallet = np.isin(primary["channel"], WALLETS)
+    plain = is_sale & approved & ~is_wallet
     early_enough = second < DAY_S - 700
     quota = fault_quota(rows)
+    everything = rows >= ROWS_FOR_ALL
+    tomorrow = wallets.play(
+        draft,
+        is_sale & is_wallet,
+        seed=seed,
+        day=day,
+        count=scene_quota(rows),
+        everything=everything,
+        can_be_late=can_be_late,
+    )
+    free[is_wallet] = False
 
     # ---------------------------------------------------------------- what follows from a primary
     voided = take_one_by_day(max(2, rows * 12 // 1000), plain & early_enough)
@@ -358,14 +385,13 @@ def _draw_day(
     continue_today(draft, carried)
 
     stage = Stage(draft, plain, can_be_late=can_be_late)
-    everything = rows >= ROWS_FOR_ALL
     play(
         stage,
         count=scene_quota(rows) if everything else 1,
         budget=rows if everything else rows // 12,
         day=day,
     )
-    tomorrow = [(Role.REFUND, refunded_tomorrow), *stage.tomorrow]
+    tomorrow += [(Role.REFUND, refunded_tomorrow), *stage.tomorrow]
     if population.quiet >= 0 and day % 2 == 0:
         tomorrow.append((Role.LARGE_REFUND, np.array([population.quiet], dtype=np.int64)))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from posrecon.banking_calendar import add_banking_days
 from posrecon.errors import UsageError
-from posrecon.simulate import disputes, settlement, terminal_log
+from posrecon.simulate import bills, disputes, settlement, terminal_log
 from posrecon.simulate import payouts as bank
 from posrecon.simulate.events import Events, fault_quota, generate_events, scene_quota
 from posrecon.simulate.population import populate, write_reference
@@ -17,7 +17,7 @@ from posrecon.simulate.truth import BREAK_TYPES, write_truth
 
 DEFAULT_START = date(2026, 11, 11)
 ROWS_MIN = 100
-_FEEDS = ("terminal_log", "unionpay", "bank", "reference")
+_FEEDS = ("terminal_log", "unionpay", "wechat", "alipay", "bank", "reference")
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage, steps done, steps in all)."""
@@ -66,7 +66,7 @@ def simulate(
     The same arguments write the same bytes.
 
     Args:
-        out: An inbox: gets terminal_log/, unionpay/, bank/, reference/ and truth.csv.
+        out: An inbox: gets terminal_log/, unionpay/, wechat/, alipay/, bank/, reference/ and truth.csv.
         seed: Not negative.
         nights: Business days, at least 1.
         rows: Terminal events per business day, at least 100.
@@ -122,6 +122,7 @@ def simulate(
     files += settlement.write_files(
         lines, events, population, out / "unionpay", start=start, progress=report("settlement")
     )
+    files += bills.write_bills(lines, events, population, out, start=start, progress=report("bills"))
     files += disputes.write_files(disputed, events, population, out / "unionpay", start=start)
     statements, strays = bank.write_statements(
         payouts,

@@ -19,6 +19,20 @@ class Kind(IntEnum):
     PREAUTH_COMPLETION = 5
 
 
+class Channel(IntEnum):
+    """Way of paying; the names are those of the native terminal log."""
+
+    CARD = 0
+    WECHAT = 1
+    ALIPAY = 2
+
+
+ACQUIRERS = ("unionpay", "wechat", "alipay")
+"""Who settles a channel."""
+
+WALLETS = (Channel.WECHAT, Channel.ALIPAY)
+
+
 class Fault(IntEnum):
     """The one thing that goes wrong with a transaction, if any."""
 

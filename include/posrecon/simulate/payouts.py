@@ -10,6 +10,7 @@ import numpy as np
 
 from posrecon.banking_calendar import add_banking_days, is_banking_day
 from posrecon.simulate.disputes import Disputes
+from posrecon.simulate.kinds import Channel
 from posrecon.simulate.numbers import Bools, Ints, stream
 from posrecon.simulate.population import Population
 from posrecon.simulate.settlement import Lines
@@ -37,9 +38,10 @@ class Text(IntEnum):
 
 @dataclass(frozen=True)
 class Payouts:
-    """One element per (merchant, settlement date) that has settlement lines.
+    """One element per (acquirer, merchant, settlement date) that has settlement lines.
 
     Attributes:
+        channel: Says which acquirer pays (Channel).
         settlement_day, due_day, paid_day: 0-based from the first business day; paid_day is -1 when no
             statement of the simulation shows the credit.
         expected_minor: Sum of the stated nets of all lines, copies and chargebacks included.
@@ -48,6 +50,7 @@ class Payouts:
         entry: Payouts of one number are one bank entry, for the sum of them.
     """
 
+    channel: Ints
     merchant: Ints
     settlement_day: Ints
     due_day: Ints
@@ -115,13 +118,14 @@ def pay_out(
     """
     rng = stream(seed, 5)
     merchants = len(population.merchant_ids)
-    group = lines.clearing_day * merchants + lines.merchant
+    group = (lines.clearing_day * len(Channel) + lines.channel) * merchants + lines.merchant
     keys, begins = np.unique(group, return_index=True)
     expected = np.add.reduceat(lines.net_minor, begins)
     # Every merchant has settlement lines every day, so each dispute has its payout.
-    charged_back = np.searchsorted(keys, disputes.day * merchants + disputes.merchant)
+    charged_back = np.searchsorted(keys, disputes.day * len(Channel) * merchants + disputes.merchant)
     np.add.at(expected, charged_back, disputes.net_minor)
-    settlement_day, merchant = np.divmod(keys, merchants)
+    settlement_day, payee = np.divmod(keys, len(Channel) * merchants)
+    channel, merchant = np.divmod(payee, merchants)
     due_day = np.array([day_after(start, day) for day in range(nights)], dtype=np.int64)[settlement_day]
     count = len(keys)
 
@@ -132,26 +136,35 @@ def pay_out(
 
     visible = due_day < nights
     _, due_inverse, due_times = np.unique(
-        due_day * merchants + merchant, return_inverse=True, return_counts=True
+        due_day * len(Channel) * merchants + payee, return_inverse=True, return_counts=True
     )
     eligible = (
         visible & (text != Text.NOTHING) & (due_times[due_inverse] == 1) & (merchant != population.quiet)
     )
+    # The first day of merchants that share an account stays right, so that a small simulation can join it.
+    _, account, users = np.unique(population.accounts, return_inverse=True, return_counts=True)
+    sharing = users[account] > 1
+    eligible &= ~(sharing[merchant] & (settlement_day == 0) & (channel == Channel.CARD))
     fault = np.zeros(count, dtype=np.int64)
-    quota = max(1, int(visible.sum()) // 40)
-    used = np.zeros(merchants, dtype=np.bool_)
+    used = np.zeros(len(Channel) * merchants, dtype=np.bool_)
     next_banking_day = np.array(
         [day_after(start, day) for day in range(int(due_day.max()) + 1)], dtype=np.int64
     )
     shuffled = rng.permutation(count)
-    for wrong in (PayoutFault.NOT_RECEIVED, PayoutFault.SHORT, PayoutFault.OVER, PayoutFault.PAID_LATE):
-        candidates = shuffled[(eligible & ~used[merchant] & (expected > 200))[shuffled]]
-        if wrong is PayoutFault.PAID_LATE:
-            candidates = candidates[next_banking_day[due_day[candidates]] < nights]
-        _, first_of_merchant = np.unique(merchant[candidates], return_index=True)
-        chosen = candidates[np.sort(first_of_merchant)][:quota]
-        fault[chosen] = wrong
-        used[merchant[chosen]] = True
+    kinds = (PayoutFault.NOT_RECEIVED, PayoutFault.SHORT, PayoutFault.OVER, PayoutFault.PAID_LATE)
+    for acquirer in Channel:
+        quota = max(1, int((visible & (channel == acquirer)).sum()) // 40)
+        # In another order each, so that those who pay few merchants do not all get the same wrong.
+        for wrong in kinds[acquirer:] + kinds[:acquirer]:
+            candidates = shuffled[
+                (eligible & (channel == acquirer) & ~used[payee] & (expected > 200))[shuffled]
+            ]
+            if wrong is PayoutFault.PAID_LATE:
+                candidates = candidates[next_banking_day[due_day[candidates]] < nights]
+            _, first_of_payee = np.unique(payee[candidates], return_index=True)
+            chosen = candidates[np.sort(first_of_payee)][:quota]
+            fault[chosen] = wrong
+            used[payee[chosen]] = True
 
     part = rng.integers(100, np.maximum(np.minimum(expected, 50_000), 101))
     paid = expected + np.select([fault == PayoutFault.SHORT, fault == PayoutFault.OVER], [-part, part], 0)
@@ -160,6 +173,7 @@ def pay_out(
     entry, text = _join(
         population,
         rng,
+        channel=channel,
         merchant=merchant,
         settlement_day=settlement_day,
         due_day=due_day,
@@ -167,6 +181,7 @@ def pay_out(
         text=text,
     )
     return Payouts(
+        channel=channel,
         merchant=merchant,
         settlement_day=settlement_day,
         due_day=due_day,
@@ -183,6 +198,7 @@ def _join(
     population: Population,
     rng: np.random.Generator,
     *,
+    channel: Ints,
     merchant: Ints,
     settlement_day: Ints,
     due_day: Ints,
@@ -208,11 +224,11 @@ def _join(
         free[joined] = False
         return joined
 
-    several_dates = join(due_day * len(population.names) + merchant, 0.4)
+    several_dates = join((due_day * len(Channel) + channel) * len(population.names) + merchant, 0.4)
     text[several_dates & (text == Text.NOTHING)] = Text.MERCHANT_ID
     # One credit has one text.
     text[several_dates] = text[entry[several_dates]]
-    several_merchants = join(settlement_day * count + account, 0.5)
+    several_merchants = join((settlement_day * len(Channel) + channel) * count + account, 0.5)
     text[several_merchants] = Text.NOTHING
     return entry, text
 
@@ -254,9 +270,11 @@ def stray_entries(
 
 
 _STRAY_TEXTS = {
-    Stray.CREDIT: ("UNIONPAY MERCHANT SETTLEMENT", "UNIONPAY ADJUSTMENT CREDIT"),
-    Stray.DEBIT: ("UNIONPAY ADJUSTMENT DEBIT", "SERVICE CHARGE TERMINAL RENT"),
+    Stray.CREDIT: ("UNIONPAY MERCHANT SETTLEMENT", "UNIONPAY ADJUSTMENT CREDIT", "TENPAY ADJUSTMENT CREDIT"),
+    Stray.DEBIT: ("UNIONPAY ADJUSTMENT DEBIT", "SERVICE CHARGE TERMINAL RENT", "ALIPAY ADJUSTMENT DEBIT"),
 }
+_PAYERS = {Channel.CARD: "UNIONPAY", Channel.WECHAT: "TENPAY", Channel.ALIPAY: "ALIPAY"}
+_REFERENCES = {Channel.CARD: "UP", Channel.WECHAT: "WX", Channel.ALIPAY: "ZFB"}
 
 
 def write_statements(
@@ -342,7 +360,7 @@ class _Entry:
 def _stray_entry(strays: StrayEntries, row: int) -> _Entry:
     kind = Stray(int(strays.kind[row]))
     amount = int(strays.amount_minor[row])
-    text = _STRAY_TEXTS[kind][row // 2 % 2]
+    text = _STRAY_TEXTS[kind][row // 2 % 3]
     return _Entry(amount if kind is Stray.CREDIT else -amount, "NTRF", "NONREF", text, row)
 
 
@@ -350,18 +368,21 @@ def _payout_entry(payouts: Payouts, rows: list[int], population: Population, sta
     dates = [start + timedelta(days=int(payouts.settlement_day[row])) for row in rows]
     merchant = int(payouts.merchant[rows[0]])
     amount = sum(int(payouts.paid_minor[row]) for row in rows)
-    what = "UNIONPAY MERCHANT SETTLEMENT" if amount >= 0 else "UNIONPAY MERCHANT DEDUCTION"
+    channel = Channel(int(payouts.channel[rows[0]]))
+    what = f"{_PAYERS[channel]} MERCHANT {'SETTLEMENT' if amount >= 0 else 'DEDUCTION'}"
     if payouts.text[rows[0]] == Text.NOTHING:
         return _Entry(amount, "NTRF", "NONREF", what)
-    names = population.merchant_ids if payouts.text[rows[0]] == Text.MERCHANT_ID else population.mer_ids
+    by_our_id = payouts.text[rows[0]] == Text.MERCHANT_ID
+    name = population.merchant_ids[merchant] if by_our_id else population.acquirer_id(merchant, channel)
     if len(rows) > 1:
         return _Entry(
             amount,
             "NTRF",
             "NONREF",
-            f"{what} {min(dates):%Y%m%d}-{max(dates):%Y%m%d} {names[merchant]}",
+            f"{what} {min(dates):%Y%m%d}-{max(dates):%Y%m%d} {name}",
         )
-    return _Entry(amount, "NTRF", f"UP{dates[0]:%Y%m%d}", f"{what} {dates[0]:%Y%m%d} {names[merchant]}")
+    reference = f"{_REFERENCES[channel]}{dates[0]:%Y%m%d}"
+    return _Entry(amount, "NTRF", reference, f"{what} {dates[0]:%Y%m%d} {name}")
 
 
 def _amount(minor: int) -> str:

@@ -8,10 +8,14 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from posrecon.simulate.kinds import WALLETS, Channel
 from posrecon.simulate.numbers import Ints, luhn_check_digit, stream
 
 NO_CAP_MINOR = 10**15
 FIRST_DAY = date(2020, 1, 1)
+
+WALLET_RATE_CENTI_BPS = (0, 3800, 5500)
+"""Rate of every channel that is not a card's, in hundredths of a basis point; without a cap."""
 
 # City, the four digits that UnionPay merchant ids carry for it.
 _CITIES = (
@@ -50,6 +54,8 @@ class Population:
     Attributes:
         names: Merchant names (Chinese, representable in GBK).
         mer_ids: 15-digit UnionPay merchant ids.
+        wechat_mch_ids: 10-digit WeChat Pay merchant ids; None where the merchant does not take it.
+        alipay_pids: 16-digit Alipay account ids; None likewise.
         accounts: Settlement account per merchant; some neighbours share one.
         has_rrn: Whether the merchant's settlement file is of version 2.5, which carries the RRN.
         region_b: Whether the merchant's events arrive in the second terminal log of the night.
@@ -67,6 +73,8 @@ class Population:
     cities: list[str]
     mccs: Ints
     mer_ids: list[str]
+    wechat_mch_ids: list[str | None]
+    alipay_pids: list[str | None]
     accounts: list[str]
     has_rrn: Ints
     region_b: Ints
@@ -84,6 +92,26 @@ class Population:
     fee_changes: Ints
     rate_centi_bps: Ints
     cap_minor: Ints
+
+    @property
+    def takes_wallet(self) -> Ints:
+        """(merchants, 3), 1 where the merchant takes the channel; cards are taken by all."""
+        ids = (self.mer_ids, self.wechat_mch_ids, self.alipay_pids)
+        return np.array([[each is not None for each in column] for column in ids], dtype=np.int64).T
+
+    def acquirer_id(self, merchant: int, channel: int) -> str:
+        """What the acquirer of a channel calls a merchant; empty when it does not know it."""
+        return (self.mer_ids, self.wechat_mch_ids, self.alipay_pids)[channel][merchant] or ""
+
+    @property
+    def wallet_desks(self) -> list[tuple[int, Channel]]:
+        """(merchant, channel) of every wallet taken somewhere; each has one bill a day."""
+        takes = self.takes_wallet
+        return [
+            (merchant, channel)
+            for channel in WALLETS
+            for merchant in np.flatnonzero(takes[:, channel]).tolist()
+        ]
 
 
 def _not_a_card_number(numbers: Ints, width: int) -> list[str]:
@@ -141,6 +169,10 @@ def populate(*, seed: int, merchants: int) -> Population:
     caps = np.full((merchants, 2, 2), NO_CAP_MINOR, dtype=np.int64)
     caps[:, 0, :] = np.where(flat, NO_CAP_MINOR, cap)[:, None]
 
+    # A third takes wallets: in turn both, WeChat Pay alone, Alipay alone.
+    wallets = np.where(index == quiet, -1, index % 9)
+    pids = _not_a_card_number(2088_0000_0000_000 + 1021 * 10**5 + index * 37 + 1, 15)
+
     return Population(
         merchant_ids=[f"M{number:06d}" for number in range(1, merchants + 1)],
         names=[
@@ -150,6 +182,13 @@ def populate(*, seed: int, merchants: int) -> Population:
         cities=[_CITIES[c][0] for c in city.tolist()],
         mccs=mccs,
         mer_ids=mer_ids,
+        wechat_mch_ids=[
+            f"{1_500_000_000 + n * 7919 + 331}" if family in (2, 5) else None
+            for n, family in enumerate(wallets.tolist())
+        ],
+        alipay_pids=[
+            pid if family in (2, 8) else None for pid, family in zip(pids, wallets.tolist(), strict=True)
+        ],
         accounts=accounts,
         has_rrn=(index % 3 != 1).astype(np.int64),
         region_b=(index % 10 == 7).astype(np.int64),
@@ -183,8 +222,8 @@ def write_reference(population: Population, folder: Path, *, start: date) -> int
             "city": population.cities,
             "settlement_account": population.accounts,
             "unionpay_mer_id": population.mer_ids,
-            "wechat_mch_id": pa.nulls(merchants, pa.string()),
-            "alipay_pid": pa.nulls(merchants, pa.string()),
+            "wechat_mch_id": pa.array(population.wechat_mch_ids, pa.string()),
+            "alipay_pid": pa.array(population.alipay_pids, pa.string()),
             "currency": ["CNY"] * merchants,
         }
     )
@@ -210,7 +249,20 @@ def write_reference(population: Population, folder: Path, *, start: date) -> int
             "debit_cap": population.cap_minor[:, 0, 0],
         }
     )
+    desks = population.wallet_desks
+    wallets = pa.table(
+        {
+            "n": pa.array([merchant for merchant, _ in desks], pa.int64()),
+            "k": pa.array([3 + channel for _, channel in desks], pa.int64()),
+            "merchant_id": pa.array(
+                [population.merchant_ids[merchant] for merchant, _ in desks], pa.string()
+            ),
+            "channel": pa.array([channel.name.lower() for _, channel in desks], pa.string()),
+            "rate": pa.array([WALLET_RATE_CENTI_BPS[channel] for _, channel in desks], pa.int64()),
+        }
+    )
     with duckdb.connect() as connection:
+        connection.register("wallets", wallets)
         connection.register("merchant_table", merchant_table)
         connection.register("terminal_table", terminal_table)
         connection.register("rates", rates)
@@ -221,21 +273,24 @@ def write_reference(population: Population, folder: Path, *, start: date) -> int
             connection,
             f"""
             with rows as (
-                select n, 0 as k, merchant_id, '*' as card_type, credit as rate, null as cap,
+                select n, 0 as k, merchant_id, 'card' as channel, '*' as card_type, credit as rate, null as cap,
                     '{FIRST_DAY}' as effective_from, null as effective_to
                 from rates where family in (3, 4)
                 union all
-                select n, 1, merchant_id, 'credit', credit, null, '{FIRST_DAY}', null
+                select n, 1, merchant_id, 'card', 'credit', credit, null, '{FIRST_DAY}', null
                 from rates where family < 3
                 union all
-                select n, 2, merchant_id, 'debit', debit_0, debit_cap, '{FIRST_DAY}',
+                select n, 2, merchant_id, 'card', 'debit', debit_0, debit_cap, '{FIRST_DAY}',
                     case when changes = 1 then '{start}' end
                 from rates where family <> 3
                 union all
-                select n, 3, merchant_id, 'debit', debit_1, debit_cap, '{start + timedelta(days=1)}', null
+                select n, 3, merchant_id, 'card', 'debit', debit_1, debit_cap, '{start + timedelta(days=1)}', null
                 from rates where changes = 1
+                union all
+                select n, k, merchant_id, channel, '*', rate, null, '{FIRST_DAY}', null
+                from wallets
             )
-            select merchant_id, 'card' as channel, card_type,
+            select merchant_id, channel, card_type,
                 (rate // 100)::varchar || '.' || lpad((rate % 100)::varchar, 2, '0') as rate_bps,
                 cap as cap_minor, effective_from, effective_to
             from rows order by n, k

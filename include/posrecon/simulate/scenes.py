@@ -377,7 +377,10 @@ def continue_today(draft: Draft, carried: dict[str, Ints]) -> None:
     draft.add_columns(
         {
             **{name: np.full(count, value, dtype=np.int64) for name, value in DEFAULTS.items()},
-            **{name: carried[name] for name in ("merchant", "terminal", "bin", "account_no", "check_digit")},
+            **{
+                name: carried[name]
+                for name in ("merchant", "terminal", "channel", "bin", "account_no", "check_digit")
+            },
             "second": second,
             "kind": np.where(again, Kind.SALE, Kind.REFUND).astype(np.int64),
             "response": np.full(count, APPROVED, dtype=np.int64),

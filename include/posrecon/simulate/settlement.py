@@ -1,11 +1,11 @@
-"""What UnionPay settled: lines of the merchant files (ZM), and the files themselves.
+"""What was settled: lines of all acquirers, and UnionPay's merchant files (ZM).
 
 Source of the layout: 全渠道平台接入接口规范 第3部分 文件接口, §6.1: 607-byte records, one blank after
 every field.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from posrecon.simulate.draft import BINS
 from posrecon.simulate.events import Events
-from posrecon.simulate.kinds import APPROVED, UNSETTLED, Fault, Form, Kind
+from posrecon.simulate.kinds import APPROVED, UNSETTLED, Channel, Fault, Form, Kind
 from posrecon.simulate.numbers import (
     Bools,
     Bytes2D,
@@ -24,7 +24,7 @@ from posrecon.simulate.numbers import (
     rank_within,
     stream,
 )
-from posrecon.simulate.population import Population
+from posrecon.simulate.population import NO_CAP_MINOR, WALLET_RATE_CENTI_BPS, Population
 
 RECORD_BYTES = 607
 _LINE_BYTES = RECORD_BYTES + 2
@@ -38,6 +38,10 @@ _WIDTHS = (
 _TAIL_V25 = (32, 13, 2, 1, 12)
 
 
+FIRST_LINE = (1, 2, 6)
+"""Physical line of the first record, by channel."""
+
+
 def field_slice(field_no: int) -> slice:
     """Byte positions of a field of a ZM record; 41 to 45 exist in version 2.5 only."""
     widths = _WIDTHS + _TAIL_V25
@@ -47,13 +51,14 @@ def field_slice(field_no: int) -> slice:
 
 @dataclass(frozen=True)
 class Lines:
-    """Settlement lines in file order: by clearing day, merchant and position in the file.
+    """Settlement lines in file order: by clearing day, channel, merchant and position in the file.
 
     Attributes:
         event: Index of the terminal event.
+        channel: Way of paying (Channel); says whose file it is.
         is_copy: The later copy of a record that was settled before.
         clearing_day: 0-based from the first business day; the settlement date of the file.
-        line_no: 1-based line of the file.
+        line_no: 1-based physical line of the file; bills begin with lines that are no records.
         gross_minor: Signed, positive to the merchant.
         fee_minor: As stated; positive charged, negative returned.
         delta_minor: Settled gross − expected gross.
@@ -64,6 +69,7 @@ class Lines:
     event: Ints
     is_copy: Bools
     clearing_day: Ints
+    channel: Ints
     merchant: Ints
     line_no: Ints
     gross_minor: Ints
@@ -86,6 +92,9 @@ def fee_due(events: Events, population: Population, gross_minor: Ints) -> Ints:
     period = (events.day >= 1).astype(np.int64)
     rate = population.rate_centi_bps[events.merchant, events.card_credit, period]
     cap = population.cap_minor[events.merchant, events.card_credit, period]
+    is_card = events.channel == Channel.CARD
+    rate = np.where(is_card, rate, np.array(WALLET_RATE_CENTI_BPS, dtype=np.int64)[events.channel])
+    cap = np.where(is_card, cap, NO_CAP_MINOR)
     return half_up_fee(gross_minor, rate, cap)
 
 
@@ -141,21 +150,29 @@ def settle(events: Events, population: Population, *, seed: int, nights: int, du
 
     inside = day < nights
     event, is_copy, day, place = event[inside], is_copy[inside], day[inside], place[inside]
-    order = np.lexsort((is_copy, event, place, events.merchant[event], day))
+    order = np.lexsort((is_copy, event, place, events.merchant[event], events.channel[event], day))
     event, is_copy, day = event[order], is_copy[order], day[order]
-    merchant = events.merchant[event]
+    merchant, channel = events.merchant[event], events.channel[event]
     return Lines(
         event=event,
         is_copy=is_copy,
         clearing_day=day,
+        channel=channel,
         merchant=merchant,
-        line_no=rank_within(day * len(population.merchant_ids) + merchant) + 1,
+        line_no=rank_within((day * len(Channel) + channel) * len(population.merchant_ids) + merchant)
+        + np.array(FIRST_LINE, dtype=np.int64)[channel],
         gross_minor=(sign * settled)[event],
         fee_minor=(sign * fee)[event],
         delta_minor=(sign * (settled - amount))[event],
         fee_delta_minor=(sign * (fee - due_fee))[event],
         net_minor=(sign * net)[event],
     )
+
+
+def of_channel(lines: Lines, channel: Channel) -> Lines:
+    """The lines of one channel, in file order."""
+    rows = lines.channel == channel
+    return Lines(**{field.name: getattr(lines, field.name)[rows] for field in fields(Lines)})
 
 
 def zm_name(clearing_date: date, mer_id: str) -> str:
@@ -175,7 +192,7 @@ def write_files(
     """Write one ZM file per merchant and clearing day; returns how many files.
 
     Args:
-        lines: In file order, so that every file is one run of lines.
+        lines: In file order, so that every file is one run of lines; those of other channels are left out.
         events: The terminal events that the lines settle.
         population: Gives merchant and terminal ids, names and file versions.
         folder: Made when missing.
@@ -184,6 +201,7 @@ def write_files(
     """
     folder.mkdir(parents=True, exist_ok=True)
     merchants = len(population.merchant_ids)
+    lines = of_channel(lines, Channel.CARD)
     group = lines.clearing_day * merchants + lines.merchant
     begins = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]]))
     ends = np.concatenate([begins[1:], [len(group)]])

@@ -9,9 +9,10 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from posrecon.simulate import wallets
 from posrecon.simulate.draft import BIN_LENGTHS, BINS
 from posrecon.simulate.events import Events
-from posrecon.simulate.kinds import APPROVED, CURRENCIES, RESPONSES, TIMED_OUT, UNLOGGED, Fault, Kind
+from posrecon.simulate.kinds import APPROVED, CURRENCIES, RESPONSES, TIMED_OUT, UNLOGGED, Channel, Fault, Kind
 from posrecon.simulate.numbers import Bools, Ints, rank_within, stream
 from posrecon.simulate.population import Population
 from posrecon.simulate.settlement import made_up_rrns, rrn_numbers
@@ -161,6 +162,7 @@ def write_files(
     written = 0
     with duckdb.connect() as connection:
         _register_names(connection, population)
+        connection.execute(wallets.ORDER_SQL)
         for day in range(nights):
             business_date = start + timedelta(days=day)
             of_day = np.flatnonzero(events.day[records.event] == day)
@@ -188,26 +190,35 @@ select
     printf('%06d', batch) as batch_no,
     printf('%06d', stan) as stan,
     case when rrn >= 0 then printf('%012d', rrn) end as rrn,
-    case when response = 0 then printf('%06d', auth_code) end as auth_code,
+    case when response = 0 and channel = 0 then printf('%06d', auth_code) end as auth_code,
     kinds.name as txn_type,
-    'card' as channel,
-    bins.digits
+    channels.name as channel,
+    case when channel = 0 then bins.digits
         || case when in_log_whole
             then lpad(account_no::varchar, (bins.length - 7)::integer, '0') || check_digit::varchar
-            else '****' || printf('%04d', last_four) end as card_no,
-    case when card_credit = 1 then 'credit' else 'debit' end as card_type,
+            else '****' || printf('%04d', last_four) end end as card_no,
+    case when channel = 0 then case when card_credit = 1 then 'credit' else 'debit' end end as card_type,
     (amount_minor // 100)::varchar || '.' || printf('%02d', amount_minor % 100) as amount,
     currencies.code as currency,
     strftime(make_timestamp(at_us), '%Y-%m-%dT%H:%M:%S') as txn_time,
     nullif(responses.code, '') as response_code,
     case when orig_stan >= 0 then printf('%06d', orig_stan) end as orig_stan,
     case when orig_batch >= 0 then printf('%06d', orig_batch) end as orig_batch_no,
-    case when orig_rrn >= 0 then printf('%012d', orig_rrn) end as orig_rrn,
-    null as merchant_order_no,
-    null as channel_txn_no
+    case
+        when channel > 0 and kind = 1 then order_text(orig_order_no, false)
+        when orig_rrn >= 0 then printf('%012d', orig_rrn)
+    end as orig_rrn,
+    case when channel > 0 then order_text(order_no, kind = 1) end as merchant_order_no,
+    case
+        when channel > 0 and response = 0
+            then wallet_txn_no(
+                channel, case when channel = 2 and kind = 1 then orig_order_no else order_no end, kind = 1
+            )
+    end as channel_txn_no
 from records
 join merchants on merchants.n = records.merchant
 join terminals on terminals.n = records.terminal
+join channels on channels.n = records.channel
 join kinds on kinds.n = records.kind
 join bins on bins.n = records.bin
 join responses on responses.n = records.response
@@ -242,6 +253,7 @@ def _register_names(connection: duckdb.DuckDBPyConnection, population: Populatio
             "merchant": population.terminal_merchant.tolist(),
         },
         "currencies": {"code": list(CURRENCIES)},
+        "channels": {"name": [channel.name.lower() for channel in Channel]},
         "kinds": {"name": [kind.name.lower() for kind in Kind]},
         "bins": {"digits": [str(number) for number in BINS], "length": list(BIN_LENGTHS)},
         "responses": {"code": list(RESPONSES)},
@@ -265,6 +277,7 @@ def _table(event: Ints, events: Events, start: date) -> pa.Table:
     by_rrn = np.isin(kind, (Kind.REFUND, Kind.PREAUTH_COMPLETION))
     response = events.response[event]
     is_orphan = original < 0
+    is_wallet = events.channel[event] != Channel.CARD
     # Half the circle away from every number that the terminal uses in these days.
     nobodys_stan = (events.counter[event] + 500_000) % 999_999 + 1
     midnight_us = (start - date(1970, 1, 1)).days * 86_400_000_000
@@ -277,7 +290,11 @@ def _table(event: Ints, events: Events, start: date) -> pa.Table:
             "terminal": events.terminal[event],
             "batch": events.batch[event],
             "stan": events.stan[event],
-            "rrn": np.where(response == TIMED_OUT, -1, rrn_numbers(events, event, start)),
+            "channel": events.channel[event],
+            # Wallets have order numbers instead.
+            "rrn": np.where((response == TIMED_OUT) | is_wallet, -1, rrn_numbers(events, event, start)),
+            "order_no": wallets.order_numbers(events, event, start),
+            "orig_order_no": wallets.order_numbers(events, np.maximum(original, 0), start),
             "auth_code": events.auth_code[event],
             "kind": kind,
             "bin": events.bin[event],

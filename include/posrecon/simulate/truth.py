@@ -10,12 +10,13 @@ import pyarrow as pa
 
 from posrecon.simulate.disputes import Disputes
 from posrecon.simulate.events import Events
-from posrecon.simulate.kinds import IN_GROUP, Fault, Kind
+from posrecon.simulate.kinds import ACQUIRERS, IN_GROUP, Channel, Fault, Kind
 from posrecon.simulate.numbers import Bools, Ints
 from posrecon.simulate.payouts import PayoutFault, Payouts, Stray, StrayEntries, accounts_of
 from posrecon.simulate.population import Population
 from posrecon.simulate.settlement import Lines
 from posrecon.simulate.terminal_log import BatchTotals, LogRecords
+from posrecon.simulate.wallets import evidence_name
 
 BREAK_TYPES = (
     "missing_in_settlement",
@@ -46,7 +47,7 @@ BREAK_TYPES = (
 # `batch_file` and `dispute_file` are 1 where the evidence is in a file of batch totals or of disputes.
 _COLUMNS = (
     "break_no", "detected_day", "terminal_day", "terminal_part", "terminal_line", "batch_file", "clearing_day",
-    "merchant", "settlement_line", "dispute_file", "payout_day", "delta_minor", "closed_day", "note_no",
+    "acquirer", "merchant", "settlement_line", "dispute_file", "payout_day", "delta_minor", "closed_day", "note_no",
     "bank_day", "bank_account", "bank_line", "group", "gap_first", "gap_last", "gap_count",
 )  # fmt: skip
 _NOTES = (
@@ -109,7 +110,11 @@ def write_truth(
         }
 
     def settled(line: Ints) -> dict[str, Ints]:
-        return {"clearing_day": lines.clearing_day[line], "settlement_line": lines.line_no[line]}
+        return {
+            "acquirer": lines.channel[line],
+            "clearing_day": lines.clearing_day[line],
+            "settlement_line": lines.line_no[line],
+        }
 
     # ---------------------------------------------------------------- pairs and what is wrong with them
     no_pair = np.isin(events.fault, (*IN_GROUP, Fault.OUT_OF_REACH))[lines.event]
@@ -270,6 +275,7 @@ def write_truth(
             len(rows),
             break_no=break_no(name),
             detected_day=night[rows],
+            acquirer=payouts.channel[rows],
             merchant=payouts.merchant[rows],
             payout_day=payouts.settlement_day[rows],
             delta_minor=delta,
@@ -297,13 +303,15 @@ def write_truth(
         len(disputes),
         break_no=break_no("chargeback"),
         detected_day=disputes.day + 1,
+        acquirer=Channel.CARD,
         merchant=disputes.merchant,
         clearing_day=disputes.day,
         settlement_line=disputes.line_no,
         dispute_file=1,
         delta_minor=disputes.net_minor,
     )
-    return _write(labels.table(), path, population, start=start)
+    nights = int(due_day.size)
+    return _write(labels.table(), path, population, start=start, nights=nights)
 
 
 def _holes(events: Events, is_logged: Bools) -> tuple[Ints, Ints, Ints]:
@@ -329,7 +337,24 @@ def _first_position(keys: Ints, wanted: Bools, size: int) -> Ints:
     return positions
 
 
-def _write(table: pa.Table, path: Path, population: Population, *, start: date) -> dict[str, int]:
+def _bills(population: Population, *, start: date, nights: int) -> pa.Table:
+    """What evidence calls every bill."""
+    bills = [
+        (merchant, channel, day) for merchant, channel in population.wallet_desks for day in range(nights)
+    ]
+    return pa.table(
+        {
+            "merchant": pa.array([merchant for merchant, _, _ in bills], pa.int64()),
+            "acquirer": pa.array([int(channel) for _, channel, _ in bills], pa.int64()),
+            "day": pa.array([day for _, _, day in bills], pa.int64()),
+            "file": pa.array([evidence_name(population, *bill, start) for bill in bills], pa.string()),
+        }
+    )
+
+
+def _write(
+    table: pa.Table, path: Path, population: Population, *, start: date, nights: int
+) -> dict[str, int]:
     types = pa.table({"n": np.arange(len(BREAK_TYPES)), "name": list(BREAK_TYPES)})
     notes = pa.table({"n": np.arange(len(_NOTES)), "note": list(_NOTES)})
     merchants = pa.table(
@@ -348,6 +373,8 @@ def _write(table: pa.Table, path: Path, population: Population, *, start: date) 
             ("notes", notes),
             ("merchants", merchants),
             ("accounts", account_table),
+            ("acquirers", pa.table({"n": np.arange(len(ACQUIRERS)), "acquirer": list(ACQUIRERS)})),
+            ("bills", _bills(population, start=start, nights=nights)),
         ):
             connection.register(name, relation)
         connection.execute(
@@ -361,11 +388,14 @@ def _write(table: pa.Table, path: Path, population: Population, *, start: date) 
                     || strftime(date '{start}' + terminal_day::integer, '%Y%m%d')
                     || case when terminal_part = 1 then '_b' else '' end || '.csv' as terminal_file,
                 terminal_line,
-                'INN' || strftime(date '{start}' + clearing_day::integer, '%y%m%d')
-                    || case when dispute_file = 1 then '88ZME_' else '88ZM_' end || mer_id as settlement_file,
+                case
+                    when labels.acquirer > 0 then bills.file
+                    else 'INN' || strftime(date '{start}' + clearing_day::integer, '%y%m%d')
+                        || case when dispute_file = 1 then '88ZME_' else '88ZM_' end || mer_id
+                end as settlement_file,
                 settlement_line,
                 merchant_id,
-                'unionpay:' || merchant_id || ':' || (date '{start}' + payout_day::integer)::varchar
+                acquirers.acquirer || ':' || merchant_id || ':' || (date '{start}' + payout_day::integer)::varchar
                     as payout_id,
                 delta_minor,
                 date '{start}' + closed_day::integer as closed_on,
@@ -384,6 +414,9 @@ def _write(table: pa.Table, path: Path, population: Population, *, start: date) 
             left join types on types.n = labels.break_no
             left join notes on notes.n = labels.note_no
             left join accounts on accounts.n = labels.bank_account
+            left join acquirers on acquirers.n = labels.acquirer
+            left join bills on bills.merchant = labels.merchant and bills.acquirer = labels.acquirer
+                and bills.day = labels.clearing_day
             """
         )
         target = str(path).replace("'", "''")

@@ -1,8 +1,11 @@
 """One small simulation for all tests of the generator, and the files of it read back without its own code."""
 
 import csv
+import gzip
+import zipfile
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -32,6 +35,63 @@ class Simulated:
         lines = (self.out / "terminal_log" / label["terminal_file"]).read_text(encoding="utf-8").split("\n")
         cells = lines[int(label["terminal_line"]) - 1].split(",")
         return dict(zip(lines[0].split(","), cells, strict=True))
+
+    def unionpay(self, name: str) -> list[dict[str, str]]:
+        """Labels of one break type, or of pairs, that are about cards."""
+        return [row for row in self.truth(name) if not self.is_wallet(row)]
+
+    def wallet(self, name: str) -> list[dict[str, str]]:
+        """Labels of one break type, or of pairs, that are about wallets."""
+        return [row for row in self.truth(name) if self.is_wallet(row)]
+
+    def is_wallet(self, label: dict[str, str]) -> bool:
+        return (
+            label["settlement_file"] in self.bills
+            or label["payout_id"].startswith(("wechat:", "alipay:"))
+            or (label["terminal_file"], label["terminal_line"]) in self.wallet_events
+        )
+
+    @cached_property
+    def wallet_events(self) -> dict[tuple[str, str], dict[str, str]]:
+        """Records of wallets in all terminal logs by file and physical line."""
+        return {
+            (name, str(number)): row
+            for name, rows in self.logs().items()
+            for number, row in enumerate(rows, start=2)
+            if row["channel"] != "card"
+        }
+
+    @cached_property
+    def bills(self) -> dict[str, list[str]]:
+        """Lines of every trade bill by the name that evidence has for it."""
+        found = {}
+        for path in sorted((self.out / "wechat").iterdir()):
+            content = path.read_bytes()
+            content = gzip.decompress(content) if path.suffix == ".gz" else content
+            found[path.name] = content.decode("utf-8-sig").split("\r\n")
+        for path in sorted((self.out / "alipay").iterdir()):
+            with zipfile.ZipFile(path) as archive:
+                for info in archive.infolist():
+                    # Names that are not flagged as UTF-8 come out as code page 437.
+                    name = info.filename.encode("cp437").decode("gbk")
+                    if "汇总" not in name:
+                        found[f"{path.name}!{name}"] = archive.read(info).decode("gbk").split("\r\n")
+        return found
+
+    @cached_property
+    def bill_lines(self) -> dict[tuple[str, str], dict[str, str]]:
+        """Records of all trade bills by evidence name and physical line, cells by header."""
+        found = {}
+        for name, lines in self.bills.items():
+            header_no = next(
+                n for n, line in enumerate(lines) if line.startswith(("交易时间", "支付宝交易号"))
+            )
+            header = lines[header_no].split(",")
+            for number, line in enumerate(lines[header_no + 1 :], start=header_no + 2):
+                cells = [cell.strip("`\t") for cell in line.split(",")]
+                if len(cells) == len(header):
+                    found[name, str(number)] = dict(zip(header, cells, strict=True))
+        return found
 
     def zm_files(self) -> list[Path]:
         return sorted((self.out / "unionpay").glob("INN*ZM_*"))

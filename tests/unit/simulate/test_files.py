@@ -111,7 +111,7 @@ def test_progress__reaches_the_end_of_every_stage(tmp_path: Path) -> None:
         rows=200,
         progress=lambda stage, done, total: last.update({stage: (done, total)}),
     )
-    assert set(last) == {"events", "terminal log", "settlement", "bank", "truth"}
+    assert set(last) == {"events", "terminal log", "settlement", "bills", "bank", "truth"}
     assert all(done == total > 0 for done, total in last.values())
 
 
@@ -167,7 +167,7 @@ def test_zm__a_clearing_day_runs_from_23_to_23_but_for_late_lines_and_copies(sim
     odd = {
         (row["settlement_file"], row["settlement_line"])
         for name in ("late_settlement", "duplicate_in_settlement")
-        for row in simulated.truth(name)
+        for row in simulated.unionpay(name)
     }
     after_cut_off = 0
     for path in simulated.zm_files():
@@ -186,7 +186,7 @@ def test_zm__a_clearing_day_runs_from_23_to_23_but_for_late_lines_and_copies(sim
 def test_zm__net_is_gross_less_fee_to_the_fen(simulated: Simulated) -> None:
     stated = {
         (row["settlement_file"], row["settlement_line"]): int(row["delta_minor"])
-        for row in simulated.truth("net_mismatch")
+        for row in simulated.unionpay("net_mismatch")
     }
     refunds = 0
     for path in simulated.zm_files():
@@ -208,7 +208,7 @@ def test_zm__fee_is_that_of_the_schedule_on_the_business_date_but_where_labelled
     }
     schedule = simulated.rows("reference/fee_schedule.csv")
     labelled = {
-        (row["settlement_file"], row["settlement_line"]): row for row in simulated.truth("fee_mismatch")
+        (row["settlement_file"], row["settlement_line"]): row for row in simulated.unionpay("fee_mismatch")
     }
     capped = changed = 0
     for path in simulated.zm_files():
@@ -220,7 +220,7 @@ def test_zm__fee_is_that_of_the_schedule_on_the_business_date_but_where_labelled
             in_force = {
                 row["card_type"]: row
                 for row in schedule
-                if row["merchant_id"] == merchant_id
+                if (row["merchant_id"], row["channel"]) == (merchant_id, "card")
                 and row["effective_from"] <= business_date
                 and business_date <= (row["effective_to"] or "9999-12-31")
             }
@@ -246,7 +246,7 @@ def test_zm__a_query_id_comes_twice_only_where_a_copy_is_labelled(simulated: Sim
     seen: dict[bytes, int] = defaultdict(int)
     for _, record in zm_records(simulated):
         seen[record[ZM["query_id"]]] += 1
-    copies = [simulated.zm_line(row)[ZM["query_id"]] for row in simulated.truth("duplicate_in_settlement")]
+    copies = [simulated.zm_line(row)[ZM["query_id"]] for row in simulated.unionpay("duplicate_in_settlement")]
     assert sorted(query_id for query_id, count in seen.items() if count > 1) == sorted(copies)
 
 
@@ -373,7 +373,7 @@ def test_log__an_rrn_comes_again_only_at_the_same_terminal_under_another_stan_or
 
 
 def test_log__about_one_card_in_a_hundred_is_whole_and_valid(simulated: Simulated) -> None:
-    cards = [row["card_no"] for row in logs(simulated)]
+    cards = [row["card_no"] for row in logs(simulated) if row["channel"] == "card"]
     whole = [card for card in cards if "*" not in card]
     assert all(re.fullmatch(r"\d{6}\*{4}\d{4}", card) for card in cards if "*" in card)
     assert all(len(card) in (16, 19) and luhn_valid(card) for card in whole)
@@ -414,12 +414,13 @@ def test_log__refunds_and_completions_name_their_original_by_rrn(simulated: Simu
     by_rrn: dict[str, dict[str, str]] = {}
     for row in rows:
         by_rrn.setdefault(row["rrn"], row)
+    by_order = {row["merchant_order_no"]: row for row in rows if row["channel"] != "card"}
     orphans = [simulated.log_line(row) for row in simulated.truth("orphan_reference")]
     days_apart = set()
     for row in rows:
         if row["txn_type"] not in ("refund", "preauth_completion") or row in orphans:
             continue
-        original = by_rrn[row["orig_rrn"]]
+        original = (by_rrn if row["channel"] == "card" else by_order)[row["orig_rrn"]]
         assert original["txn_type"] == ("sale" if row["txn_type"] == "refund" else "preauth")
         assert original["merchant_id"] == row["merchant_id"]
         assert original["txn_time"] < row["txn_time"]
@@ -444,7 +445,8 @@ def test_log__has_declines_and_time_outs_and_every_type(simulated: Simulated) ->
         "preauth",
         "preauth_completion",
     }
-    assert {row["card_type"] for row in rows} == {"debit", "credit"}
+    assert {row["card_type"] for row in rows if row["channel"] == "card"} == {"debit", "credit"}
+    assert {row["channel"] for row in rows} == {"card", "wechat", "alipay"}
 
 
 def test_log__an_amount_comes_again_at_one_merchant_within_minutes(simulated: Simulated) -> None:
@@ -567,11 +569,11 @@ def test_mt940__pays_every_settlement_date_one_banking_day_later_but_where_label
     labelled = {
         row["payout_id"]: int(row["delta_minor"])
         for name in ("payout_not_received", "payout_short", "payout_over")
-        for row in simulated.truth(name)
+        for row in simulated.unionpay(name)
     }
     paid_late = {
         row["payout_id"]: row["closed_on"]
-        for row in simulated.truth("payout_not_received")
+        for row in simulated.unionpay("payout_not_received")
         if row["closed_on"]
     }
     net: dict[tuple[str, str], int] = defaultdict(int)
@@ -652,7 +654,7 @@ def test_mt940__strays_name_no_merchant_and_their_amounts_equal_no_payout(simula
             assert amount * sign > 0
             assert abs(amount) not in amounts
             assert not re.search(r"M\d{6}|\d{15}", text)
-            assert "UNIONPAY" in text or sign < 0
+            assert re.match("UNIONPAY|TENPAY|ALIPAY", text) or sign < 0
             assert row["detected_on"] == str(
                 date.fromisoformat(f"{day[:4]}-{day[4:6]}-{day[6:]}") + timedelta(days=1)
             )
@@ -661,16 +663,25 @@ def test_mt940__strays_name_no_merchant_and_their_amounts_equal_no_payout(simula
 def test_mt940__texts_name_the_merchant_by_either_id_or_not_at_all(tmp_path: Path) -> None:
     simulate(tmp_path / "out", seed=7, nights=3, rows=2000, merchants=40)
     texts = {
-        re.sub(r"\d{15}", "ACQUIRER-ID", re.sub(r"M\d{6}", "OUR-ID", re.sub(r" \d{8} ", " DATE ", line)))
+        re.sub(
+            r" (\d{15,16}|1\d{9})$",
+            " ACQUIRER-ID",
+            re.sub(r"M\d{6}", "OUR-ID", re.sub(r" \d{8} ", " DATE ", line)),
+        )
         for path in (tmp_path / "out/bank").iterdir()
         for line in path.read_text(encoding="ascii").splitlines()
         if line.startswith(":86:")
     }
-    assert texts == {
-        ":86:UNIONPAY MERCHANT SETTLEMENT DATE OUR-ID",
-        ":86:UNIONPAY MERCHANT SETTLEMENT DATE ACQUIRER-ID",
-        ":86:UNIONPAY MERCHANT SETTLEMENT",
-        ":86:UNIONPAY MERCHANT DEDUCTION DATE ACQUIRER-ID",
+    payouts = {
+        f":86:{payer} MERCHANT SETTLEMENT{name}"
+        for payer in ("UNIONPAY", "TENPAY", "ALIPAY")
+        for name in ("", " DATE OUR-ID", " DATE ACQUIRER-ID")
+    }
+    deductions = {text for text in texts if text.startswith(":86:UNIONPAY MERCHANT DEDUCTION")}
+    assert deductions
+    assert texts - deductions == payouts | {
+        ":86:TENPAY ADJUSTMENT CREDIT",
+        ":86:ALIPAY ADJUSTMENT DEBIT",
         ":86:UNIONPAY ADJUSTMENT CREDIT",
         ":86:UNIONPAY ADJUSTMENT DEBIT",
         ":86:SERVICE CHARGE TERMINAL RENT",

@@ -50,7 +50,8 @@ def test_publish__any_number_of_threads_and_any_row_order__the_same_bytes(
             # More rows than one row group, so that writing can be shared between threads.
             warehouse.execute(
                 "create or replace table marts.fct_reconciliation_history as select 'i' || i as item_id, "
-                f"date '{NIGHT_1}' as run_date, 'matched' as match_state, true as is_final, md5(i::varchar) as s "
+                f"date '{NIGHT_1}' as run_date, date '{NIGHT_1}' as first_run_date, 'matched' as match_state, "
+                "true as is_final, md5(i::varchar) as s "
                 f"from range(300000) t(i) order by {order}"
             )
         publish(settings, NIGHT_1)
