@@ -5,6 +5,8 @@ A source YAML names its layout; to read a new kind of file, add a module here an
 
 from posrecon.formats import (
     alipay_bill,
+    bai2,
+    camt,
     evidence,
     mt940,
     reference_csv,
@@ -24,6 +26,8 @@ LAYOUTS: dict[str, Layout] = {
     "wechat_bill": Layout(wechat_bill.peek_date, wechat_bill.parse),
     "alipay_bill": Layout(alipay_bill.peek_date, alipay_bill.parse),
     "evidence": Layout(unionpay_zm.peek_nothing, evidence.parse),
+    "camt": Layout(camt.peek_date, camt.parse),
+    "bai2": Layout(bai2.peek_date, bai2.parse),
     "mt940": Layout(mt940.peek_date, mt940.parse),
     "merchants_csv": Layout(reference_csv.peek_nothing, reference_csv.parse_merchants),
     "terminals_csv": Layout(reference_csv.peek_nothing, reference_csv.parse_terminals),

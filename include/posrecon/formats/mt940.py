@@ -1,48 +1,28 @@
-"""Bank statements in SWIFT MT940. A file is taken only when every statement ties.
+"""Bank statements in SWIFT MT940, and interim reports in MT942. A file is taken only when every statement ties.
 
 An own reader of the few tags that carry money: the kept library puts all statements of a file into one list and
-lets the last balances win, so a file with several statements cannot be checked against its own totals.
+lets the last balances win, so a file with several statements cannot be checked against its own totals. It goes
+through the file line by line, so memory does not grow with it.
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from posrecon.errors import BadLine, LayoutError
-from posrecon.formats.layout import Job, Parsed, arrow_schema
-from posrecon.formats.masking import mask_cards, mask_text
+from posrecon.formats.bank import (
+    Ledger,
+    Statement,
+    does_not_tie,
+    minor_of,
+    require_document,
+    text_encoding,
+    text_lines,
+)
+from posrecon.formats.layout import Job, Parsed
 from posrecon.landing.sources import Source
-from posrecon.money import currency_exponent, format_minor
-
-ENTRY_SCHEMA = arrow_schema(
-    file_no=pa.int64(),
-    line_no=pa.int64(),
-    account=pa.string(),
-    statement_no=pa.string(),
-    value_date=pa.date32(),
-    entry_date=pa.date32(),
-    amount_minor=pa.int64(),
-    currency=pa.string(),
-    acquirer=pa.string(),
-    reference=pa.string(),
-    narrative=pa.string(),
-)
-STATEMENT_SCHEMA = arrow_schema(
-    file_no=pa.int64(),
-    line_no=pa.int64(),
-    account=pa.string(),
-    statement_no=pa.string(),
-    currency=pa.string(),
-    opening_date=pa.date32(),
-    opening_minor=pa.int64(),
-    closing_date=pa.date32(),
-    closing_minor=pa.int64(),
-)
+from posrecon.money import format_minor
 
 _TAG = re.compile(r"^:(\d{2}[A-Z]?):(.*)$")
 _BALANCE = re.compile(r"^([CD])(\d{6})([A-Z]{3})(\d[\d]*,\d*)$")
@@ -51,9 +31,14 @@ _ENTRY = re.compile(
     r"^(?P<value>\d{6})(?P<entry>\d{4})?(?P<mark>R?[CD])(?P<funds>[A-Z])?(?P<amount>\d[\d]*,\d*) ?"
     r"(?P<kind>[A-Z][A-Z0-9+]{3})(?P<reference>.*?)(?://(?P<bank_reference>.*))?$"
 )
+# MT942: smallest amount that is told, with its currency; number and sum of the debits and of the credits.
+_FLOOR = re.compile(r"^([A-Z]{3})[CD]?\d*,?\d*$")
+_SUM = re.compile(r"^(\d{1,9})([A-Z]{3})(\d[\d]*,\d*)$")
+_DATED = re.compile(r"^(\d{6})")
 _ENTRY_START = re.compile(r"^:61:(\d{6})", re.MULTILINE)
 _BALANCE_START = re.compile(r"^:6[02][FM]:[CD](\d{6})", re.MULTILINE)
-_TAGS_OF_ENTRY = frozenset({"61", "86"})
+# An interim report says when it was made; its entries may count for a later day.
+_REPORT_START = re.compile(r"^:13D?:(\d{6})", re.MULTILINE)
 
 
 @dataclass
@@ -64,17 +49,6 @@ class _Entry:
     narrative: list[str] = field(default_factory=list)
 
 
-@dataclass
-class _Statement:
-    line_no: int
-    account: str = ""
-    number: str = ""
-    opening: str = ""
-    closing: str = ""
-    entries: list[_Entry] = field(default_factory=list)
-    tags: list[str] = field(default_factory=list)
-
-
 @dataclass(frozen=True)
 class _Balance:
     day: date
@@ -82,253 +56,255 @@ class _Balance:
     minor: int
 
 
-@dataclass(frozen=True)
-class _EntryRow:
-    """One row of `bank_entries`."""
+@dataclass
+class _Open:
+    """The statement that is being read."""
 
-    file_no: int
     line_no: int
-    account: str
-    statement_no: str | None
-    value_date: date
-    entry_date: date
-    amount_minor: int
-    currency: str
-    acquirer: str | None
-    reference: str | None
-    narrative: str | None
+    ordinal: int
+    account: str = ""
+    number: str = ""
+    opening_text: str = ""
+    opening: _Balance | None = None
+    closing_text: str = ""
+    floor_currency: str = ""
+    is_report: bool = False
+    day: date | None = None
+    sums: dict[str, tuple[int, str]] = field(default_factory=dict)
+    entry: _Entry | None = None
+    counts: dict[str, int] = field(default_factory=lambda: {"C": 0, "D": 0})
+    totals: dict[str, int] = field(default_factory=lambda: {"C": 0, "D": 0})
+    is_readable: bool = True
 
+    @property
+    def label(self) -> str:
+        return f"statement {self.number or self.ordinal}"
 
-@dataclass(frozen=True)
-class _StatementRow:
-    """One row of `bank_statements`."""
+    @property
+    def currency(self) -> str:
+        return self.opening.currency if self.opening else self.floor_currency
 
-    file_no: int
-    line_no: int
-    account: str
-    statement_no: str | None
-    currency: str
-    opening_date: date
-    opening_minor: int
-    closing_date: date
-    closing_minor: int
+    @property
+    def moved_minor(self) -> int:
+        return self.totals["C"] - self.totals["D"]
 
 
 def peek_date(path: Path, source: Source) -> date | None:
     """Latest balance or entry date of the file: a statement is about the day that it closes."""
     with path.open("rb") as file:
         text = file.read(1024 * 1024).decode("utf-8", errors="replace").replace("\r\n", "\n")
-    days = _BALANCE_START.findall(text) or _ENTRY_START.findall(text)
+    days = _BALANCE_START.findall(text) or _REPORT_START.findall(text) or _ENTRY_START.findall(text)
     found = [day for day in map(_day, days) if day is not None]
     return max(found) if found else None
 
 
 def parse(job: Job) -> Parsed:
-    """Parse one MT940 file into `bank_entries` and `bank_statements`.
+    """Parse one MT940 or MT942 file into `bank_entries` and `bank_statements`.
 
     Amounts are minor units, positive = credit to the account. `line_no` of an entry is its ordinal in the file, of a
-    statement its ordinal in the file.
+    statement its ordinal in the file. An interim report (MT942) has no balances; its sums are checked instead.
 
     Raises:
         LayoutError: Not MT940, a line cannot be read, or opening balance + entries is not the closing balance;
             with the difference and every bad line.
     """
-    content = job.path.read_bytes()
-    if not content.strip():
-        raise LayoutError(
-            f"{job.file_name}: the file is empty, expected MT940 statements.",
-            next_step="Ask the bank for it again.",
-        )
-    text, encoding = _decoded(content)
-    statements, bad = _split(text)
-    if not statements and not bad:
-        raise LayoutError(
-            f"{job.file_name}: no MT940 statement found, expected tags such as :20: and :60F:.",
-            bad_lines=(BadLine(1, "no tag in the file"),),
-            next_step="Ask the bank for MT940, or put the file into the folder of its feed.",
-        )
-    entries: list[_EntryRow] = []
-    rows: list[_StatementRow] = []
-    ordinal = 0
-    for number, statement in enumerate(statements, start=1):
-        ordinal = _read(statement, number, ordinal, job, entries, rows, bad)
-    if bad:
-        bad.sort(key=lambda line: line.line_no)
-        raise LayoutError(
-            f"{job.file_name}: {len(bad)} bad lines; line {bad[0].line_no}: {bad[0].reason}.",
-            bad_lines=tuple(bad),
-            next_step="Ask the bank for the statement again.",
-        )
-    out, out_statements = job.scratch / "bank_entries.parquet", job.scratch / "bank_statements.parquet"
-    pq.write_table(_table(entries, ENTRY_SCHEMA), out, compression="zstd")
-    pq.write_table(_table(rows, STATEMENT_SCHEMA), out_statements, compression="zstd")
-    accounts = {row.account for row in rows}
-    return Parsed(
-        records=ordinal,
-        loaded=len(entries),
-        quarantined=0,
-        business_date=max(row.closing_date for row in rows),
-        logical_key=accounts.pop() if len(accounts) == 1 else job.name.key,
-        encoding=encoding,
-        datasets={"bank_entries": out, "bank_statements": out_statements},
-        declared_minor=sum(row.closing_minor - row.opening_minor for row in rows),
-        computed_minor=sum(row.amount_minor for row in entries),
-    )
+    encoding = text_encoding(job)
+    with Ledger(job, kind="statement") as ledger:
+        reader = _Reader(ledger, job)
+        for line_no, line in text_lines(job, encoding):
+            reader.take(line_no, line.rstrip())
+        reader.close()
+        if not reader.statements and not ledger.bad:
+            raise LayoutError(
+                f"{job.file_name}: no MT940 statement found, expected tags such as :20: and :60F:.",
+                bad_lines=(BadLine(1, "no tag in the file"),),
+                next_step="Ask the bank for MT940, or put the file into the folder of its feed.",
+            )
+        return ledger.parsed(encoding)
 
 
-def _table(rows: Sequence[_EntryRow | _StatementRow], schema: pa.Schema) -> pa.Table:
-    return pa.table({name: [getattr(row, name) for row in rows] for name in schema.names}, schema=schema)
+class _Reader:
+    """Cuts a file into statements and entries. A statement starts at :20: (or at the first tag after an end)."""
 
+    def __init__(self, ledger: Ledger, job: Job) -> None:
+        self.statements = 0
+        self._ledger = ledger
+        self._job = job
+        self._open: _Open | None = None
+        self._tag = ""
 
-def _decoded(content: bytes) -> tuple[str, str]:
-    """SWIFT text is ASCII; Chinese banks also send UTF-8 or GBK narratives."""
-    for encoding in ("utf-8-sig", "gbk"):
-        try:
-            return content.decode(encoding), "utf-8" if encoding == "utf-8-sig" else encoding
-        except UnicodeDecodeError:
-            continue
-    return content.decode("latin-1"), "latin-1"
-
-
-def _split(text: str) -> tuple[list[_Statement], list[BadLine]]:
-    """Cut a file into statements. A statement starts at :20: (or at the first tag after an end)."""
-    statements: list[_Statement] = []
-    bad: list[BadLine] = []
-    current: _Statement | None = None
-    tag = ""
-    for line_no, raw in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
-        line = raw.rstrip()
+    def take(self, line_no: int, line: str) -> None:
+        """One physical line."""
         if line.startswith("{"):
             # SWIFT envelope: the text block starts after {4: and may be on the same line.
             line = line.partition("{4:")[2]
         if line in ("-", "-}") or line.startswith("-}"):
-            current, tag = None, ""
-            continue
+            self.close()
+            return
         found = _TAG.match(line)
-        if found is None:
-            if line.strip() and current is not None:
-                _continue(current, tag, line)
-            continue
-        tag, value = found.groups()
-        if tag == "20" or current is None:
-            current = _Statement(line_no)
-            statements.append(current)
-        current.tags.append(tag)
+        if found is not None:
+            self._start(line_no, *found.groups())
+        elif line.strip() and self._open is not None and self._open.entry is not None:
+            # A line without a tag continues the one before it; only entries keep continuations.
+            if self._tag == "61":
+                self._open.entry.details.append(line)
+            elif self._tag == "86":
+                self._open.entry.narrative.append(line)
+
+    def _start(self, line_no: int, tag: str, value: str) -> None:
+        if tag == "20" or self._open is None:
+            self.close()
+            self.statements += 1
+            self._open = _Open(line_no, self.statements)
+        current, value, self._tag = self._open, value.strip(), tag
+        if tag == "86":
+            if current.entry is not None:
+                current.entry.narrative.append(value)
+            return
+        self._end_entry(current)
         if tag == "25":
-            current.account = value.strip()
+            current.account = value
         elif tag in ("28", "28C"):
-            current.number = value.strip()
+            current.number = value
         elif tag in ("60F", "60M"):
-            current.opening = value.strip()
+            current.opening_text, current.opening = value, _balance(value)
         elif tag in ("62F", "62M"):
-            current.closing = value.strip()
+            current.closing_text = value
+        elif tag in ("13", "13D"):
+            dated = _DATED.match(value)
+            current.day = _day(dated[1]) if dated else None
+        elif tag == "34F":
+            floor = _FLOOR.match(value)
+            current.floor_currency = floor[1] if floor else current.floor_currency
+            self._is_report(current)
+        elif tag in ("90C", "90D"):
+            self._is_report(current)
+            self._sum(line_no, tag, value, current)
         elif tag == "61":
-            current.entries.append(_Entry(line_no, value))
-        elif tag == "86" and current.entries and not current.closing:
-            current.entries[-1].narrative.append(value)
-        elif tag == "86":
-            tag = "86 of the statement"
-    return statements, bad
+            current.entry = _Entry(line_no, value)
 
+    def _is_report(self, current: _Open) -> None:
+        if not current.is_report and not current.opening_text:
+            require_document("report", f"line {current.line_no}: the message (MT942)", self._job)
+            current.is_report = True
 
-def _continue(statement: _Statement, tag: str, line: str) -> None:
-    """A line without a tag continues the one before it; only entries keep continuations."""
-    if tag == "61":
-        statement.entries[-1].details.append(line)
-    elif tag == "86" and statement.entries:
-        statement.entries[-1].narrative.append(line)
+    def _sum(self, line_no: int, tag: str, value: str, current: _Open) -> None:
+        found = _SUM.match(value)
+        minor = minor_of(found[3], found[2]) if found else None
+        if found is None or minor is None:
+            self._ledger.wrong(line_no, f':{tag}: "{value}" is not a number, currency and sum')
+            return
+        if found[2] != (current.currency or found[2]):
+            self._ledger.wrong(line_no, f":{tag}: is in {found[2]}, the entries are in {current.currency}")
+            return
+        current.sums[tag[2]] = (int(found[1]), found[3])
 
-
-def _read(
-    statement: _Statement,
-    number: int,
-    ordinal: int,
-    job: Job,
-    entries: list[_EntryRow],
-    rows: list[_StatementRow],
-    bad: list[BadLine],
-) -> int:
-    """Read one statement into rows, or say what is wrong with it. Returns the last entry ordinal used."""
-    at = statement.line_no
-    opening, closing = _balance(statement.opening), _balance(statement.closing)
-    if not statement.account:
-        bad.append(BadLine(at, "statement has no account (:25:)"))
-    for name, value, read in (("60", statement.opening, opening), ("62", statement.closing, closing)):
-        if read is None:
-            said = f'balance "{value}" is not C or D, YYMMDD, currency and amount' if value else "is missing"
-            bad.append(BadLine(at, f"statement {statement.number or number}: :{name}F: {mask_text(said)}"))
-    if opening is None or closing is None:
-        return ordinal + len(statement.entries)
-    if opening.currency != closing.currency:
-        bad.append(BadLine(at, f"opening balance is in {opening.currency}, closing in {closing.currency}"))
-        return ordinal + len(statement.entries)
-    moved = 0
-    readable = True
-    account = statement.account
-    for entry in statement.entries:
-        ordinal += 1
-        found = _ENTRY.match(entry.text.strip())
+    def _end_entry(self, current: _Open) -> None:
+        """The entry that was open is whole now: a row, or a bad line."""
+        entry, current.entry = current.entry, None
+        if entry is None:
+            return
+        if not current.currency:
+            # Said once, when the statement ends.
+            current.is_readable = False
+            self._ledger.records += 1
+            return
+        found = _ENTRY.match(entry.text)
         value_date = _day(found["value"]) if found else None
-        amount = _minor(found["amount"], opening.currency) if found else None
+        minor = minor_of(found["amount"], current.currency) if found else None
         entry_date = _entry_day(found["entry"], value_date) if found and value_date else None
-        if found is None or value_date is None or amount is None or (found["entry"] and entry_date is None):
-            readable = False
-            bad.append(
-                BadLine(
-                    entry.line_no,
-                    f':61: "{mask_text(entry.text)}" is not a date, mark, amount and type of MT940',
-                )
+        if found is None or value_date is None or minor is None or (found["entry"] and entry_date is None):
+            current.is_readable = False
+            self._ledger.records += 1
+            self._ledger.wrong(
+                entry.line_no, f':61: "{entry.text}" is not a date, mark, amount and type of MT940'
             )
-            continue
+            return
         # C and a reversed debit (RD) are money in; D and a reversed credit (RC) are money out.
-        signed = amount if found["mark"] in ("C", "RD") else -amount
-        moved += signed
-        reference = " ".join(
-            part.strip()
-            for part in (found["reference"], found["bank_reference"], *entry.details)
-            if part and part.strip()
+        direction = "C" if found["mark"] in ("C", "RD") else "D"
+        current.counts[direction] += 1
+        current.totals[direction] += minor
+        references = (found["reference"], found["bank_reference"])
+        # Some banks write the narrative under the entry itself, some under :86:, some under both.
+        narrative = (*entry.details, *entry.narrative)
+        self._ledger.entry(
+            account=current.account,
+            statement_no=current.number or None,
+            value_date=value_date,
+            entry_date=entry_date or value_date,
+            amount_minor=minor if direction == "C" else -minor,
+            currency=current.currency,
+            reference=" ".join(part.strip() for part in references if part and part.strip()),
+            narrative=" ".join(part.strip() for part in narrative if part.strip()),
         )
-        narrative = " ".join(part.strip() for part in entry.narrative if part.strip())
-        entries.append(
-            _EntryRow(
-                job.file_no,
-                ordinal,
-                account,
-                statement.number or None,
-                value_date,
-                entry_date or value_date,
-                signed,
-                opening.currency,
-                _acquirer(f"{reference} {narrative}", job.source),
-                mask_cards(reference) or None,
-                mask_cards(narrative) or None,
+
+    def close(self) -> None:
+        """The statement that was open is whole now: it must tie."""
+        current, self._open, self._tag = self._open, None, ""
+        if current is None:
+            return
+        self._end_entry(current)
+        if not current.account:
+            self._ledger.wrong(current.line_no, "statement has no account (:25:)")
+        if current.is_report:
+            self._close_report(current)
+        else:
+            self._close_statement(current)
+
+    def _close_report(self, current: _Open) -> None:
+        self._ledger.covers(current.account, current.day)
+        if not current.currency:
+            self._ledger.wrong(current.line_no, f"{current.label}: no currency (:34F:)")
+        elif current.is_readable:
+            for mark, (count, text) in sorted(current.sums.items()):
+                minor = minor_of(text, current.currency) or 0
+                if (count, minor) != (current.counts[mark], current.totals[mark]):
+                    self._ledger.wrong(
+                        current.line_no,
+                        f"{current.label}: :90{mark}: states {count} entries of "
+                        f"{format_minor(minor, current.currency)}, "
+                        f"found {current.counts[mark]} of {format_minor(current.totals[mark], current.currency)}: "
+                        f"difference {format_minor(minor - current.totals[mark], current.currency)} {current.currency}",
+                    )
+
+    def _close_statement(self, current: _Open) -> None:
+        at, label = current.line_no, current.label
+        opening, closing = current.opening, _balance(current.closing_text)
+        for name, value, read in (
+            ("60", current.opening_text, opening),
+            ("62", current.closing_text, closing),
+        ):
+            if read is None:
+                said = (
+                    f'balance "{value}" is not C or D, YYMMDD, currency and amount' if value else "is missing"
+                )
+                self._ledger.wrong(at, f"{label}: :{name}F: {said}")
+        if opening is None or closing is None:
+            return
+        if opening.currency != closing.currency:
+            self._ledger.wrong(at, f"opening balance is in {opening.currency}, closing in {closing.currency}")
+            return
+        reason = does_not_tie(
+            label,
+            opening_minor=opening.minor,
+            moved_minor=current.moved_minor,
+            closing_minor=closing.minor,
+            currency=opening.currency,
+        )
+        if reason and current.is_readable:
+            self._ledger.wrong(at, reason)
+        self._ledger.statement(
+            Statement(
+                line_no=current.ordinal,
+                account=current.account,
+                statement_no=current.number or None,
+                currency=opening.currency,
+                opening_date=opening.day,
+                opening_minor=opening.minor,
+                closing_date=closing.day,
+                closing_minor=closing.minor,
             )
         )
-    if readable and opening.minor + moved != closing.minor:
-        currency = opening.currency
-        difference = closing.minor - opening.minor - moved
-        bad.append(
-            BadLine(
-                at,
-                f"statement {statement.number or number}: opening {format_minor(opening.minor, currency)} + entries "
-                f"{format_minor(moved, currency)} is {format_minor(opening.minor + moved, currency)}, but closing is "
-                f"{format_minor(closing.minor, currency)}: difference {format_minor(difference, currency)} {currency}",
-            )
-        )
-    rows.append(
-        _StatementRow(
-            job.file_no,
-            number,
-            account,
-            statement.number or None,
-            opening.currency,
-            opening.day,
-            opening.minor,
-            closing.day,
-            closing.minor,
-        )
-    )
-    return ordinal
 
 
 def _day(text: str) -> date | None:
@@ -351,26 +327,10 @@ def _entry_day(text: str | None, value_date: date) -> date | None:
     return min(days, key=lambda day: abs((day - value_date).days)) if days else None
 
 
-def _minor(text: str, currency: str) -> int | None:
-    whole, _, fraction = text.partition(",")
-    exponent = currency_exponent(currency)
-    fraction = fraction.rstrip("0")
-    if len(fraction) > exponent:
-        return None
-    return int(whole + fraction.ljust(exponent, "0"))
-
-
 def _balance(text: str) -> _Balance | None:
     found = _BALANCE.match(text)
     day = _day(found[2]) if found else None
-    minor = _minor(found[4], found[3]) if found else None
+    minor = minor_of(found[4], found[3]) if found else None
     if found is None or day is None or minor is None:
         return None
     return _Balance(day, found[3], minor if found[1] == "C" else -minor)
-
-
-def _acquirer(text: str, source: Source) -> str | None:
-    for acquirer, patterns in source.acquirer_patterns.items():
-        if any(re.search(pattern, text, re.IGNORECASE) for pattern in patterns):
-            return acquirer
-    return None

@@ -15,6 +15,10 @@ from posrecon.errors import PosreconError
 
 FEEDS = ("terminal_log", "unionpay", "wechat", "alipay", "bank", "generic", "reference")
 
+# A statement is booked for good; a report (camt.052, MT942, interim BAI2) and a notification (camt.054) tell of the
+# same entries before it.
+BankDocument = Literal["statement", "report", "notification"]
+
 # Keys of `posrecon.formats.LAYOUTS`; a test holds the two together.
 LayoutName = Literal[
     "terminal_log",
@@ -25,6 +29,9 @@ LayoutName = Literal[
     "alipay_bill",
     "evidence",
     "mt940",
+    "camt",
+    "bai2",
+    "bai2",
     "merchants_csv",
     "terminals_csv",
     "fee_schedule_csv",
@@ -73,6 +80,15 @@ class Source(BaseModel):
     currency: str | None = None
     txn_codes: dict[str, Literal["sale", "refund"]] = Field(default_factory=dict)
     acquirer_patterns: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    takes: tuple[BankDocument, ...] = Field(
+        default=("statement",),
+        min_length=1,
+        description="Bank documents whose entries are loaded; the others are refused, lest money counts twice.",
+    )
+    reversal_turns_sign: bool = Field(
+        default=False,
+        description="camt: the bank states the direction of the original of a reversal, not of the booking.",
+    )
     expected: Expected | None = None
 
     @field_validator("zone")

@@ -1,10 +1,23 @@
 from datetime import date
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as bounds
+from hypothesis import strategies as st
 
+from posrecon.errors import LayoutError
 from posrecon.landing.steps import read_note
 from posrecon.settings import Settings
-from tests.unit.landing.files import NIGHT, PAN, parse_one, raw, statement
+from tests.unit.landing.files import (
+    NIGHT,
+    PAN,
+    parse_as,
+    parse_one,
+    parse_or_refuse,
+    raw,
+    settings_of,
+    statement,
+)
 
 NAME = "MT940_310500161836_20261111.sta"
 CREDIT = ":61:2611111111C50,25NTRFREF1//BANK1"
@@ -99,3 +112,71 @@ def test_entry_date__at_the_turn_of_the_year__takes_the_nearest_year(settings: S
     content = statement(":61:2611011231C1,NTRFX", closing="C261111CNY101,00")
     parse_one(settings, "bank", NAME, content.encode())
     assert raw(settings, "bank_entries")[0]["entry_date"] == date(2026, 12, 31)
+
+
+def test_a_narrative_inside_the_entry__is_kept_with_that_of_its_own_tag(settings: Settings) -> None:
+    content = statement(CREDIT, "UNIONPAY 898110000000037", ":86:SETTLEMENT", closing="C261111CNY150,25")
+    parse_one(settings, "bank", NAME, content.encode())
+    (row,) = raw(settings, "bank_entries")
+    assert (row["reference"], row["narrative"]) == ("REF1 BANK1", "UNIONPAY 898110000000037 SETTLEMENT")
+    assert row["acquirer"] == "unionpay"
+
+
+def test_a_funds_code_after_the_mark__changes_no_direction(settings: Settings) -> None:
+    content = statement(":61:2611111111CY10,00FTRFX", closing="C261111CNY110,00")
+    assert parse_one(settings, "bank", NAME, content.encode()).state == "loaded"
+
+
+REPORT = (
+    ":20:REF\r\n:25:310500161836\r\n:28C:1/1\r\n:34F:CNY0,\r\n:13D:2611111530+0800\r\n"
+    ":61:2611111111C50,25NTRFREF1\r\n:86:UNIONPAY\r\n:61:2611121111D0,25NCHGNONREF\r\n"
+    ":90D:1CNY0,25\r\n:90C:1CNY50,25\r\n-\r\n"
+)
+
+
+def test_an_interim_report__is_loaded_only_when_the_source_takes_reports(settings: Settings) -> None:
+    with pytest.raises(LayoutError, match=r"\(MT942\) is a report, expected a statement"):
+        parse_as(settings, REPORT.encode(), "mt940")
+    parsed, found = parse_as(settings, REPORT.encode(), "mt940", takes=["statement", "report"])
+    assert [row["amount_minor"] for row in found["bank_entries"]] == [5025, -25]
+    assert (parsed.business_date, found["bank_statements"]) == (date(2026, 11, 11), [])
+
+
+def test_sums_of_an_interim_report__one_fen_off__are_refused_with_the_difference(settings: Settings) -> None:
+    content = REPORT.replace(":90C:1CNY50,25", ":90C:1CNY50,24")
+    with pytest.raises(
+        LayoutError, match=r"states 1 entries of 50\.24, found 1 of 50\.25: difference -0\.01"
+    ):
+        parse_as(settings, content.encode(), "mt940", takes=["report"])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (statement(CREDIT, closing="C261111CNY150,25").replace("REF1", "\0"), "NUL byte"),
+        (statement(":61:2602301111C50,25NTRFX", closing="C261111CNY150,25"), "is not a date"),
+        (
+            statement(CREDIT, closing="C261111CNY150,25").replace("\r\n-", "\r\n:62F:C261111CNY1,\r\n-"),
+            "difference",
+        ),
+        (statement("x" * 1_100_000, closing="C261111CNY100,00"), "more than 1048576 characters"),
+    ],
+)
+def test_bad_input__is_refused_with_its_reason(settings: Settings, content: str, said: str) -> None:
+    with pytest.raises(LayoutError, match=said):
+        parse_as(settings, content.encode(), "mt940")
+
+
+@bounds(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_damage_anywhere__is_refused_or_changes_no_total(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    content = bytearray(statement(CREDIT, ":86:TEXT", closing="C261111CNY150,25").encode())
+    for _ in range(data.draw(st.integers(0, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    content = content[: data.draw(st.integers(0, len(content)))]
+    read = parse_or_refuse(settings_of(tmp_path_factory.mktemp("fuzz")), bytes(content), "mt940")
+    if read is not None:
+        parsed, found = read
+        assert parsed.declared_minor == sum(row["amount_minor"] for row in found["bank_entries"])

@@ -6,9 +6,12 @@ from typing import Any
 
 import duckdb
 
+from posrecon.errors import LayoutError
+from posrecon.formats import LAYOUTS, Job, Parsed
 from posrecon.formats.unionpay_zm import offsets
 from posrecon.landing import Outcome, parse_file, receive, register
 from posrecon.landing.outcomes import files_path
+from posrecon.landing.sources import NameParts, Source
 from posrecon.settings import Settings
 
 NIGHT = date(2026, 11, 12)
@@ -128,3 +131,45 @@ def quarantined(settings: Settings) -> list[dict[str, Any]]:
 
 def registry(settings: Settings, night: date = NIGHT) -> list[dict[str, Any]]:
     return rows(files_path(settings, night))
+
+
+def job_of(settings: Settings, path: Path, layout: str, **keys: Any) -> Job:
+    """A file as a parser gets it, with a source of this layout."""
+    scratch = settings.tmp / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
+    values = {
+        "name": "sample", "feed": "bank", "layout": layout, "pattern": ".*", "date_from": "content",
+        "zone": "Asia/Shanghai", "acquirer_patterns": {"unionpay": [r"UNION\s*PAY", "银联"]},
+    } | keys  # fmt: skip
+    return Job(
+        path=path,
+        file_name=path.name,
+        file_no=1,
+        source=Source.model_validate(values),
+        name=NameParts(business_date=keys.pop("named_date", None), key="", part=""),
+        scratch=scratch,
+        settings=settings,
+    )
+
+
+def parse_as(
+    settings: Settings, content: bytes, layout: str, **keys: Any
+) -> tuple[Parsed, dict[str, list[dict[str, Any]]]]:
+    """Parse a content on its own: what the parser says, and the rows of each dataset (and of quarantine)."""
+    path = settings.home / "received"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    parsed = LAYOUTS[layout].parse(job_of(settings, path, layout, **keys))
+    found = {name: rows(file) for name, file in parsed.datasets.items()}
+    found["quarantine"] = rows(parsed.quarantine) if parsed.quarantine else []
+    return parsed, found
+
+
+def parse_or_refuse(
+    settings: Settings, content: bytes, layout: str, **keys: Any
+) -> tuple[Parsed, dict[str, list[dict[str, Any]]]] | None:
+    """As `parse_as`; None when the file was refused, which a damaged file may be. Any other error is a fault."""
+    try:
+        return parse_as(settings, content, layout, **keys)
+    except LayoutError:
+        return None
