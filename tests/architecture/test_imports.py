@@ -35,6 +35,7 @@ AIRFLOW_ADAPTERS = frozenset({"airflow_adapter"})
 PLACED = {
     # What a feed looks like: data that landing and formats both read.
     "posrecon.landing.sources": "sources",
+    "posrecon.landing.tables": "sources",
     # The last step of a night, though it writes beside the warehouse.
     "posrecon.warehouse.publish": "publish",
 }

@@ -15,6 +15,7 @@ from posrecon.formats import (
     unionpay_zm,
     unionpay_zme,
     wechat_bill,
+    generic,
 )
 from posrecon.formats.layout import Job, Layout, Parsed
 
@@ -28,6 +29,8 @@ LAYOUTS: dict[str, Layout] = {
     "evidence": Layout(unionpay_zm.peek_nothing, evidence.parse),
     "camt": Layout(camt.peek_date, camt.parse),
     "bai2": Layout(bai2.peek_date, bai2.parse),
+    "generic_delimited": Layout(generic.peek_date, generic.parse),
+    "generic_fixed": Layout(generic.peek_date, generic.parse),
     "mt940": Layout(mt940.peek_date, mt940.parse),
     "merchants_csv": Layout(reference_csv.peek_nothing, reference_csv.parse_merchants),
     "terminals_csv": Layout(reference_csv.peek_nothing, reference_csv.parse_terminals),

@@ -10,6 +10,7 @@ quote therefore costs its own line and cannot swallow the rest of the file.
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -31,16 +32,17 @@ LINE_BYTES_MAX = 1024 * 1024
 BOM = b"\xef\xbb\xbf"
 _CONTROL = bytes(byte for byte in range(32) if byte not in b"\t\r\n")
 # Blanks or tabs around a field; without any, SQL does not trim.
-_PADDING = (b" ,", b", ", b" \n", b"\n ", b" \r", b"\t")
+_PADDING = (b" \n", b"\n ", b" \r", b"\t")
+_NO_LAST_LINE = 2**62
 _LINES_SCHEMA = arrow_schema(line_no=pa.int64(), line=pa.string())
 
 # `physical` is the stream of lines with their ends: cutting the end off every line would cost as much as all
 # the rest of the split, so only the last field loses it. $header_line: the header is not a record.
 _PLAIN_RECORDS_SQL = r"""
 with records as (
-    select line_no, line, string_split(line, ',') as f, true as is_well_quoted
+    select line_no, line, string_split(line, {d}) as f, true as is_well_quoted
     from physical
-    where line_no > $header_line and line <> chr(10) and line <> (chr(13) || chr(10))
+    where line_no > $header_line and line_no <= $last_line and line <> chr(10) and line <> (chr(13) || chr(10))
 )
 """
 
@@ -52,17 +54,18 @@ with joined as (
     select physical.line_no, coalesce(merged.text, rtrim(physical.line, chr(13) || chr(10))) as line
     from physical
     left join merged on physical.line_no = merged.line_no
-    where physical.line_no > $header_line and (merged.line_no is null or merged.text is not null)
+    where physical.line_no > $header_line and physical.line_no <= $last_line
+        and (merged.line_no is null or merged.text is not null)
 )
 , graded as (
     select
         line_no,
         line,
-        regexp_full_match(',' || line, '(,("([^"]|"")*"|[^,"]*))*') as is_well_quoted,
+        regexp_full_match({d} || line, '({r}("([^"]|"")*"|[^{r}"]*))*') as is_well_quoted,
         case
             when not contains(line, '"') then 'plain'
-            when length(line) - length(replace(line, ',', '')) = $field_count - 1
-                and not regexp_matches(line, '[^,]""|""[^,]') then 'wrapped'
+            when length(line) - length(replace(line, {d}, '')) = $field_count - 1
+                and not regexp_matches(line, '[^{r}]""|""[^{r}]') then 'wrapped'
             else 'quoted'
         end as kind
     from joined
@@ -74,10 +77,10 @@ with joined as (
         line,
         is_well_quoted,
         case
-            when kind = 'plain' then string_split(line, ',')
-            when kind = 'wrapped' then string_split(replace(line, '"', ''), ',')
+            when kind = 'plain' then string_split(line, {d})
+            when kind = 'wrapped' then string_split(replace(line, '"', ''), {d})
             else list_transform(
-                regexp_extract_all(',' || line, ',("(?:[^"]|"")*"|[^,"]*)', 1),
+                regexp_extract_all({d} || line, '{r}("(?:[^"]|"")*"|[^{r}"]*)', 1),
                 lambda x: case when starts_with(x, '"') then replace(x[2:-2], '""', '"') else x end
             )
         end as f
@@ -99,6 +102,7 @@ class Text:
         has_padding: A field may have blanks around it.
         merged: `(line_no, text)` of records that span lines; text is null on continuation lines.
         records_cte: CTE that ends in `records` for text whose lines are not cut at a separator; else empty.
+        last_line: Physical line of the last record, when lines that are none follow it.
     """
 
     path: Path
@@ -109,6 +113,8 @@ class Text:
     has_padding: bool
     merged: pa.Table
     records_cte: str = ""
+    delimiter: str = ","
+    last_line: int = _NO_LAST_LINE
 
 
 @dataclass
@@ -131,7 +137,65 @@ def read_text(path: Path, file_name: str) -> Text:
         LayoutError: Empty, not UTF-8, control characters, a header with an empty or repeated column; with every
             bad line.
     """
-    scan = _scan(path)
+    scan = _clean_scan(path, file_name, ",")
+    header_line, header = _header(path, file_name)
+    if not header:
+        raise LayoutError(
+            f"{file_name}: the file has only blank lines, expected a header.",
+            next_step="Ask the sender for it again.",
+        )
+    spans = _spans(path, header_line, (len(header),), ",") if scan.quotes else []
+    return _text(path, scan, header=header, header_line=header_line, around=1, spans=spans, delimiter=",")
+
+
+def read_framed(
+    path: Path,
+    file_name: str,
+    *,
+    delimiter: str,
+    header: tuple[str, ...],
+    header_line: int,
+    lines_after: int,
+    around: int,
+    has_quotes: bool,
+    field_counts: tuple[int, ...],
+) -> Text:
+    """Check that a file is UTF-8 text, and find its records between the lines that the caller has looked at.
+
+    Args:
+        path: The content.
+        file_name: As received, for messages.
+        delimiter: One character.
+        header: Names of the fields, in order.
+        header_line: Physical line of the last line above the records; 0 = none.
+        lines_after: Physical lines below the records.
+        around: How many of the lines above and below are not blank.
+        has_quotes: Fields may stand in quotes; otherwise a quote is a character like any other.
+        field_counts: How many fields a record may have.
+
+    Raises:
+        LayoutError: Empty, not UTF-8, control characters; with every bad line.
+    """
+    scan = _clean_scan(path, file_name, delimiter)
+    if not has_quotes:
+        scan.quotes = 0
+    spans = _spans(path, header_line, field_counts, delimiter) if scan.quotes else []
+    last_line = scan.lines - lines_after
+    spans = [span for span in spans if span[1] <= last_line]
+    return _text(
+        path,
+        scan,
+        header=header,
+        header_line=header_line,
+        around=around,
+        spans=spans,
+        delimiter=delimiter,
+        last_line=last_line,
+    )
+
+
+def _clean_scan(path: Path, file_name: str, delimiter: str) -> _Scan:
+    scan = _scan(path, delimiter)
     if scan.size == 0:
         raise LayoutError(
             f"{file_name}: the file is empty (0 bytes), expected a header.",
@@ -139,13 +203,20 @@ def read_text(path: Path, file_name: str) -> Text:
         )
     if not scan.is_utf8 or scan.control or scan.lone_returns or scan.longest > LINE_BYTES_MAX:
         raise _not_text(path, file_name)
-    header_line, header = _header(path, file_name)
-    if not header:
-        raise LayoutError(
-            f"{file_name}: the file has only blank lines, expected a header.",
-            next_step="Ask the sender for it again.",
-        )
-    spans = _spans(path, header_line) if scan.quotes else []
+    return scan
+
+
+def _text(
+    path: Path,
+    scan: _Scan,
+    *,
+    header: tuple[str, ...],
+    header_line: int,
+    around: int,
+    spans: list[tuple[int, int, str]],
+    delimiter: str,
+    last_line: int = _NO_LAST_LINE,
+) -> Text:
     numbers = [line for first, last, _ in spans for line in range(first, last + 1)]
     texts = [
         text if line == first else None for first, last, text in spans for line in range(first, last + 1)
@@ -156,10 +227,12 @@ def read_text(path: Path, file_name: str) -> Text:
         path=path,
         header=header,
         header_line=header_line,
-        records=scan.lines - scan.blank - 1 - swallowed,
+        records=scan.lines - scan.blank - around - swallowed,
         has_quotes=scan.quotes > 0,
         has_padding=scan.quotes > 0 or scan.is_padded,
         merged=pa.table({"line_no": pa.array(numbers, pa.int64()), "text": pa.array(texts, pa.string())}),
+        delimiter=delimiter,
+        last_line=last_line,
     )
 
 
@@ -174,7 +247,7 @@ def read_lines(path: Path, file_name: str, *, records_cte: str) -> Text:
     Raises:
         LayoutError: Empty, not UTF-8, control characters, or an endless line; with every bad line.
     """
-    scan = _scan(path)
+    scan = _scan(path, ",")
     if scan.lines == scan.blank:
         raise LayoutError(
             f"{file_name}: the file is empty ({scan.size} bytes), expected records.",
@@ -194,7 +267,7 @@ def read_lines(path: Path, file_name: str, *, records_cte: str) -> Text:
     )
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
+def chunks(path: Path) -> Iterator[bytes]:
     """The content in chunks of whole lines; a last line without an end gets one."""
     rest = b""
     with path.open("rb") as file:
@@ -210,10 +283,13 @@ def _chunks(path: Path) -> Iterator[bytes]:
         yield rest + b"\n"
 
 
-def _scan(path: Path) -> _Scan:
+def _scan(path: Path, delimiter: str) -> _Scan:
     """One look at all bytes: what decides how the file is read, and the independent record count."""
     result = _Scan(size=path.stat().st_size)
-    for chunk in _chunks(path):
+    parting = delimiter.encode()
+    padding = (*_PADDING, b" " + parting, parting + b" ")
+    control = _CONTROL.replace(parting, b"")
+    for chunk in chunks(path):
         ends = _line_ends(chunk)
         lengths = np.diff(ends, prepend=-1) - 1
         result.lines += len(ends)
@@ -225,8 +301,8 @@ def _scan(path: Path) -> _Scan:
             result.lone_returns += chunk.count(b"\r") - pairs
             data = np.frombuffer(chunk, np.uint8)
             result.blank += int(np.count_nonzero((lengths == 1) & (data[ends - 1] == 13)))
-        result.is_padded = result.is_padded or any(pattern in chunk for pattern in _PADDING)
-        result.control += len(chunk) - len(chunk.translate(None, _CONTROL))
+        result.is_padded = result.is_padded or any(pattern in chunk for pattern in padding)
+        result.control += len(chunk) - len(chunk.translate(None, control))
         if result.is_utf8 and not chunk.isascii():
             result.is_utf8 = _is_utf8(chunk)
     return result
@@ -250,7 +326,7 @@ def _lines(path: Path) -> pa.RecordBatchReader:
 
     def batches() -> Iterator[pa.RecordBatch]:
         line_no = 0
-        for chunk in _chunks(path):
+        for chunk in chunks(path):
             ends = _line_ends(chunk)
             offsets = np.zeros(len(ends) + 1, np.int32)
             offsets[1:] = ends + 1
@@ -267,7 +343,7 @@ def _not_text(path: Path, file_name: str) -> LayoutError:
     bad: list[BadLine] = []
     line_no = 0
     reads_as_gbk = True
-    for chunk in _chunks(path):
+    for chunk in chunks(path):
         for line in chunk.split(b"\n")[:-1]:
             line_no += 1
             line = line.removesuffix(b"\r")
@@ -322,7 +398,9 @@ def _header(path: Path, file_name: str) -> tuple[int, tuple[str, ...]]:
     return line_no, ()
 
 
-def _spans(path: Path, header_line: int) -> list[tuple[int, int, str]]:
+def _spans(
+    path: Path, header_line: int, field_counts: tuple[int, ...], delimiter: str
+) -> list[tuple[int, int, str]]:
     """Records that span lines: (first line, last line, text).
 
     Only a line with an odd number of quotes can open or close one. Two that follow each other are a record when
@@ -332,15 +410,12 @@ def _spans(path: Path, header_line: int) -> list[tuple[int, int, str]]:
     spans: list[tuple[int, int, str]] = []
     at = 0
     with path.open("rb") as file:
-        field_count = 0
-        for _ in range(header_line):
-            field_count = len(next(csv.reader([file.readline().decode("utf-8")]), []))
         while at + 1 < len(odd):
             (first, start, _), (last, _, end) = odd[at], odd[at + 1]
             if first > header_line and end - start <= LINE_BYTES_MAX:
                 file.seek(start)
                 text = file.read(end - start).decode("utf-8").replace("\r\n", "\n").rstrip("\r")
-                if _is_one_record(text, field_count):
+                if _is_one_record(text, field_counts, delimiter):
                     spans.append((first, last, text))
                     at += 2
                     continue
@@ -348,12 +423,12 @@ def _spans(path: Path, header_line: int) -> list[tuple[int, int, str]]:
     return spans
 
 
-def _is_one_record(text: str, field_count: int) -> bool:
+def _is_one_record(text: str, field_counts: tuple[int, ...], delimiter: str) -> bool:
     try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error:
         return False
-    return len(rows) == 1 and len(rows[0]) == field_count
+    return len(rows) == 1 and len(rows[0]) in field_counts
 
 
 def _odd_lines(path: Path) -> list[tuple[int, int, int]]:
@@ -362,7 +437,7 @@ def _odd_lines(path: Path) -> list[tuple[int, int, int]]:
     with path.open("rb") as file:
         offset = len(BOM) if file.read(len(BOM)) == BOM else 0
     line_no = 0
-    for chunk in _chunks(path):
+    for chunk in chunks(path):
         data = np.frombuffer(chunk, np.uint8)
         ends = np.flatnonzero(data == 10)
         per_line = np.bincount(np.searchsorted(ends, np.flatnonzero(data == 34)), minlength=len(ends))
@@ -436,7 +511,9 @@ def records_sql(text: Text) -> str:
     """CTEs that end in `records`: line_no, line, f (list of fields), is_well_quoted."""
     if text.records_cte:
         return text.records_cte
-    return _QUOTED_RECORDS_SQL if text.has_quotes else _PLAIN_RECORDS_SQL
+    sql = _QUOTED_RECORDS_SQL if text.has_quotes else _PLAIN_RECORDS_SQL
+    literal = "'" + text.delimiter.replace("'", "''") + "'"
+    return sql.replace("{d}", literal).replace("{r}", re.escape(text.delimiter))
 
 
 def write_records(
@@ -449,6 +526,7 @@ def write_records(
     dataset: str,
     parameters: Mapping[str, Any],
     reads_again: bool = False,
+    record_sql: str = "rtrim(line, chr(13) || chr(10))",
 ) -> tuple[int, int, Path, Path | None]:
     """Write the good records and the refused ones of a file as zstd Parquet.
 
@@ -462,6 +540,7 @@ def write_records(
         dataset: Name of the Parquet file.
         parameters: Bound values of the query, beside those of every delimited file.
         columns: Columns of the dataset after file_no and line_no.
+        record_sql: What quarantine keeps of a record, before it is masked.
 
     Returns:
         (loaded, quarantined, Parquet of the dataset, Parquet of the refused records or None).
@@ -469,6 +548,7 @@ def write_records(
     connection.register("merged", text.merged)
     bound = {
         "header_line": text.header_line,
+        "last_line": text.last_line,
         "field_count": len(text.header),
         "file_no": job.file_no,
         **parameters,
@@ -494,7 +574,7 @@ def write_records(
             reads_again,
             connection,
             f"{ctes} select $file_no::bigint as file_no, line_no, mask_text(reason) as reason,"
-            " mask_text(rtrim(line, chr(13) || chr(10))) as record_masked from typed where reason is not null",
+            f" mask_text({record_sql}) as record_masked from typed where reason is not null",
             refused_out,
             bound,
         )

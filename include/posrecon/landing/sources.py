@@ -1,5 +1,6 @@
 """What a feed looks like: one YAML per source under `include/sources`, checked when it is read."""
 
+import codecs
 import re
 from datetime import date, time
 from functools import cached_property, lru_cache
@@ -8,10 +9,11 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from posrecon.banking_calendar import is_banking_day
 from posrecon.errors import PosreconError
+from posrecon.landing.tables import Table
 
 FEEDS = ("terminal_log", "unionpay", "wechat", "alipay", "bank", "generic", "reference")
 
@@ -31,7 +33,11 @@ LayoutName = Literal[
     "mt940",
     "camt",
     "bai2",
+    "generic_delimited",
+    "generic_fixed",
     "bai2",
+    "generic_delimited",
+    "generic_fixed",
     "merchants_csv",
     "terminals_csv",
     "fee_schedule_csv",
@@ -85,6 +91,7 @@ class Source(BaseModel):
         min_length=1,
         description="Bank documents whose entries are loaded; the others are refused, lest money counts twice.",
     )
+    table: Table | None = Field(default=None, description="generic layouts: what the columns mean.")
     reversal_turns_sign: bool = Field(
         default=False,
         description="camt: the bank states the direction of the original of a reversal, not of the booking.",
@@ -116,6 +123,39 @@ class Source(BaseModel):
             for pattern in patterns:
                 cls._valid_pattern(pattern)
         return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        try:
+            codecs.lookup(value)
+        except LookupError:
+            raise ValueError(f"{value!r} is not an encoding such as utf-8 or gb18030") from None
+        return value
+
+    @model_validator(mode="after")
+    def _table_fits(self) -> "Source":
+        is_generic = self.layout.startswith("generic_")
+        if is_generic != (self.table is not None):
+            raise ValueError(
+                "table: expected with the layouts generic_delimited and generic_fixed, and only there"
+            )
+        if self.table is None:
+            return self
+        if (self.layout == "generic_fixed") != bool(self.table.positions and self.table.record_bytes):
+            raise ValueError("table: positions and record_bytes belong to generic_fixed, and only there")
+        if self.layout == "generic_delimited" and self.table.has_header == bool(self.table.fields):
+            raise ValueError(
+                "table: fields belong to files without a header (has_header: false), and only there"
+            )
+        if not self.currency and "currency" not in self.table.columns:
+            raise ValueError("currency: expected here or in table.columns")
+        if self.table.dataset == "settlement_lines":
+            if not self.acquirer:
+                raise ValueError("acquirer: expected for settlement_lines")
+            if self.date_from != "name" and "settlement_date" not in self.table.columns:
+                raise ValueError("table.columns.settlement_date: expected when the date is not in the name")
+        return self
 
     @cached_property
     def is_snapshot(self) -> bool:

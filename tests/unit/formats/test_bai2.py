@@ -97,7 +97,7 @@ def test_control_records__must_agree(settings: Settings, changed: dict[str, str]
 
 def test_balances_one_cent_off__are_refused_though_the_control_totals_agree(settings: Settings) -> None:
     content = bai().replace(b"015,15000", b"015,14999").replace(b"30050", b"30049")
-    with pytest.raises(LayoutError, match="difference -0.01 USD"):
+    with pytest.raises(LayoutError, match=r"difference -0\.01 USD"):
         parse_as(settings, content, "bai2")
 
 

@@ -135,6 +135,7 @@ def registry(settings: Settings, night: date = NIGHT) -> list[dict[str, Any]]:
 
 def job_of(settings: Settings, path: Path, layout: str, **keys: Any) -> Job:
     """A file as a parser gets it, with a source of this layout."""
+    named = NameParts(business_date=keys.pop("named_date", None), key=keys.pop("named_key", ""), part="")
     scratch = settings.tmp / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     values = {
@@ -146,7 +147,7 @@ def job_of(settings: Settings, path: Path, layout: str, **keys: Any) -> Job:
         file_name=path.name,
         file_no=1,
         source=Source.model_validate(values),
-        name=NameParts(business_date=keys.pop("named_date", None), key="", part=""),
+        name=named,
         scratch=scratch,
         settings=settings,
     )
