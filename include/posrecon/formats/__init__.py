@@ -8,6 +8,7 @@ from posrecon.formats import (
     bai2,
     camt,
     evidence,
+    generic,
     mt940,
     reference_csv,
     terminal_csv,
@@ -15,7 +16,6 @@ from posrecon.formats import (
     unionpay_zm,
     unionpay_zme,
     wechat_bill,
-    generic,
 )
 from posrecon.formats.layout import Job, Layout, Parsed
 
