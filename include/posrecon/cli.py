@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from posrecon.cli_sources import app as sources_app
 from posrecon.errors import LayoutError, PosreconError, UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ app = typer.Typer(
     epilog="State lives under POSRECON_HOME (default ./var). Exit codes: 0 done; 1 the night failed, nothing "
     "was published; 2 wrong usage; 3 done, with files missing or refused. --debug shows tracebacks.",
 )
+app.add_typer(sources_app)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]

@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 }
 # These walk the others; nothing that they walk imports them.
 WALKERS = frozenset(
-    {"night", "replay", "cli", "orchestration", "local_airflow", "airflow_adapter", "console"}
+    {"night", "replay", "cli", "cli_sources", "orchestration", "local_airflow", "airflow_adapter", "console"}
 )
 AIRFLOW_ADAPTERS = frozenset({"airflow_adapter"})
 

@@ -211,14 +211,19 @@ def load_sources(directory: Path) -> tuple[Source, ...]:
 def _load(stamp: tuple[tuple[Path, int], ...]) -> tuple[Source, ...]:
     sources: dict[str, Source] = {}
     for path, _ in stamp:
-        source = _load_one(path)
+        source = load_source(path)
         if source.name in sources:
             raise PosreconError(f'{path}: name "{source.name}" is used by another source.')
         sources[source.name] = source
     return tuple(sources[name] for name in sorted(sources))
 
 
-def _load_one(path: Path) -> Source:
+def load_source(path: Path) -> Source:
+    """One source.
+
+    Raises:
+        PosreconError: Not YAML, or a key is unknown, missing or wrong; names file and key.
+    """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
         return Source.model_validate(document)
