@@ -33,6 +33,8 @@ BOM = b"\xef\xbb\xbf"
 _CONTROL = bytes(byte for byte in range(32) if byte not in b"\t\r\n")
 # Blanks or tabs around a field; without any, SQL does not trim.
 _PADDING = (b" \n", b"\n ", b" \r", b"\t")
+# Blanks that only a Unicode trim takes away: the ideographic one and the one that does not break.
+WIDE_BLANKS = ("\u3000".encode(), "\u00a0".encode())
 _NO_LAST_LINE = 2**62
 _LINES_SCHEMA = arrow_schema(line_no=pa.int64(), line=pa.string())
 
@@ -287,7 +289,7 @@ def _scan(path: Path, delimiter: str) -> _Scan:
     """One look at all bytes: what decides how the file is read, and the independent record count."""
     result = _Scan(size=path.stat().st_size)
     parting = delimiter.encode()
-    padding = (*_PADDING, b" " + parting, parting + b" ")
+    padding = (*_PADDING, *WIDE_BLANKS, b" " + parting, parting + b" ")
     control = _CONTROL.replace(parting, b"")
     for chunk in chunks(path):
         ends = _line_ends(chunk)

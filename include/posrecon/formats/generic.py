@@ -57,17 +57,22 @@ _ENTRY_COLUMNS = (
     "narrative",
 )  # fmt: skip
 
-# `plain_amount`: without currency sign, thousands separators, a plus, and zeros that say nothing.
+# `plain_amount`: without sign, currency sign, thousands separators, and zeros that say nothing.
 _MACROS = r"""
-create or replace temp macro unsigned_text(t) as ltrim(rtrim(ltrim(t, '¥￥$ '), '-'), '+-');
-create or replace temp macro ungrouped(t) as
-    case when regexp_full_match(t, '\d{1,3}(,\d{3})+(\.\d+)?') then replace(t, ',', '') else t end;
-create or replace temp macro short_fraction(t) as
-    case when regexp_full_match(t, '\d+\.\d+') then rtrim(rtrim(t, '0'), '.') else t end;
-create or replace temp macro is_negative(t) as starts_with(ltrim(t, '¥￥$ '), '-') or ends_with(t, '-');
-create or replace temp macro is_money(t) as
-    regexp_full_match(t, '[¥￥$]? ?[+-]?[¥￥$]?(\d{1,13}|\d{1,3}(,\d{3}){1,4})(\.\d*)?-?')
-    and not (ends_with(t, '-') and contains(t[:-2], '-'));
+create or replace temp macro unsigned_text(t) as ltrim(rtrim(ltrim(t, '¥￥$ '), '-'), '+-¥￥$');
+create or replace temp macro is_negative(t) as
+    contains(t, '-') and (starts_with(ltrim(t, '¥￥$ '), '-') or ends_with(t, '-'));
+create or replace temp macro plain_amount(t) as
+    case
+        when regexp_full_match(t, '-?\d{1,13}(\.\d{1,2})?') then ltrim(t, '-')
+        when regexp_full_match(t, '[¥￥$]? ?[+-]?[¥￥$]?(\d{1,13}|\d{1,3}(,\d{3}){1,4})(\.\d*)?-?')
+            and not (ends_with(t, '-') and contains(t[:-2], '-'))
+            then regexp_replace(
+                regexp_replace(replace(unsigned_text(t), ',', ''), '(\.\d*?)0+$', '\1'), '\.$', ''
+            )
+    end;
+create or replace temp macro plain_minor(t) as
+    case when regexp_full_match(t, '[+-]?\d{1,15}') then ltrim(t, '+-') end;
 """
 
 
@@ -395,7 +400,9 @@ class _Query:
 
     def cell(self, name: str) -> str:
         """One field, trimmed of blanks of both widths; null when it means nothing."""
-        sql = f"nullif(trim({field_sql(self.text, name)}, ' 　' || chr(160) || chr(9)), '')"
+        sql = field_sql(self.text, name)
+        if self.text.has_padding:
+            sql = f"nullif(trim({sql}, ' ' || chr(12288) || chr(160) || chr(9)), '')"
         if self.table.empty:
             known = ", ".join(self.bind(text) for text in self.table.empty)
             sql = f"case when {sql} not in ({known}) then {sql} end"
@@ -425,14 +432,34 @@ class _Query:
             return self.column("currency")
         return f"{self.bind(self.job.source.currency)}::varchar"
 
-    def minor(self, text: str) -> str:
-        """Magnitude of an amount in minor units; null when it is none."""
-        if self.table.units == "minor":
-            return f"case when regexp_full_match({text}, '[+-]?\\d{{1,15}}') then ltrim({text}, '+-')::bigint end"
-        return (
-            f"case when is_money({text}) then "
-            f"to_minor(short_fraction(rtrim(ungrouped(unsigned_text({text})), '.')), currency) end"
+    def slots(self) -> list[str]:
+        """Names under which the texts of money are held: `gross`, or `gross_credit` and `gross_debit`."""
+        found: list[str] = []
+        for name in ("gross", "fee", "net", "amount", "balance"):
+            column = self.table.columns.get(name)
+            if column is not None:
+                found += [name] if column.credit is None else [f"{name}_credit", f"{name}_debit"]
+        return found
+
+    def money_steps(self, before: str) -> str:
+        """CTEs that end in `valued`: `<slot>_abs` in minor units, null when the text is no amount.
+
+        One step after the other, each on a column of its own: as one expression the text would be tested a hundred
+        times.
+        """
+        is_minor = self.table.units == "minor"
+        plain = "plain_minor" if is_minor else "plain_amount"
+        plains = ", ".join(f"{plain}({slot}_text) as {slot}_plain" for slot in self.slots())
+        values = ", ".join(
+            f"{slot}_plain::bigint as {slot}_abs"
+            if is_minor
+            else f"to_minor({slot}_plain, currency) as {slot}_abs"
+            for slot in self.slots()
         )
+        return f"""
+, plain as (select *, {plains} from {before})
+, valued as (select *, {values} from plain)
+"""
 
     def money(self, name: str) -> tuple[str, str]:
         """(minor units without the direction of `signs`, condition under which the amount is bad)."""
@@ -440,18 +467,22 @@ class _Query:
         if column is None:
             return "null::bigint", "false"
         if column.credit is not None:
-            credit, debit = f"{name}_credit", f"{name}_debit"
-            amounts = f"coalesce({self.minor(credit)}, 0) - coalesce({self.minor(debit)}, 0)"
+            credit, debit = f"coalesce({name}_credit_abs, 0)", f"coalesce({name}_debit_abs, 0)"
             bad = (
-                f"({credit} is null and {debit} is null)"
-                f" or ({credit} is not null and {self.minor(credit)} is null)"
-                f" or ({debit} is not null and {self.minor(debit)} is null)"
-                f" or (coalesce({self.minor(credit)}, 0) <> 0 and coalesce({self.minor(debit)}, 0) <> 0)"
+                f"({name}_credit_text is null and {name}_debit_text is null)"
+                f" or ({name}_credit_text is not null and {name}_credit_abs is null)"
+                f" or ({name}_debit_text is not null and {name}_debit_abs is null)"
+                f" or ({credit} <> 0 and {debit} <> 0)"
             )
-            return amounts, bad
-        text = f"{name}_text"
-        signed = f"(case when is_negative({text}) then -1 else 1 end) * {self.minor(text)}"
-        return signed, f"{self.minor(text)} is null"
+            signed = (
+                f"(case when is_negative({name}_credit_text) then -{credit} else {credit} end)"
+                f" - (case when is_negative({name}_debit_text) then -{debit} else {debit} end)"
+            )
+            return signed, bad
+        return (
+            f"(case when is_negative({name}_text) then -{name}_abs else {name}_abs end)",
+            f"{name}_abs is null",
+        )
 
     def raw_money(self) -> list[str]:
         """The texts of money, as the file has them."""
@@ -462,8 +493,8 @@ class _Query:
                 continue
             if column.credit is not None and column.debit is not None:
                 found += [
-                    f"{self.cell(column.credit)} as {name}_credit",
-                    f"{self.cell(column.debit)} as {name}_debit",
+                    f"{self.cell(column.credit)} as {name}_credit_text",
+                    f"{self.cell(column.debit)} as {name}_debit_text",
                 ]
             else:
                 found.append(f"{self.column(name)} as {name}_text")
@@ -507,7 +538,7 @@ class _Query:
                 continue
             shown = " / ".join(column.sources) or name
             said = (
-                f"coalesce({name}_credit, '') || ' / ' || coalesce({name}_debit, '')"
+                f"coalesce({name}_credit_text, '') || ' / ' || coalesce({name}_debit_text, '')"
                 if column.credit is not None
                 else f"coalesce({name}_text, '')"
             )
@@ -597,8 +628,8 @@ def _settlement_sql(query: _Query, job: Job) -> str:
     return f"""
 , named as (select line_no, line, is_well_quoted, f, {", ".join(named)} from records)
 , directed as (select *, {_direction(query)} as direction from named)
-, counted as (
-    select *, {signed[0]} as gross_minor, {signed[1]} as fee_minor, {signed[2]} as net_minor from directed
+{query.money_steps("directed")}, counted as (
+    select *, {signed[0]} as gross_minor, {signed[1]} as fee_minor, {signed[2]} as net_minor from valued
 )
 , typed as (
     select
@@ -650,7 +681,7 @@ def _entry_sql(query: _Query, job: Job) -> str:
     return f"""
 , named as (select line_no, line, is_well_quoted, f, {", ".join(named)} from records)
 , directed as (select *, {_direction(query)} as direction from named)
-, typed as (
+{query.money_steps("directed")}, typed as (
     select
         line_no, line, is_well_quoted, f, {account} as account, statement_no_text as statement_no,
         {first} as value_date, {second} as entry_date, ({amount})::bigint as amount_minor, currency,
@@ -658,7 +689,7 @@ def _entry_sql(query: _Query, job: Job) -> str:
         mask_cards(reference_text) as reference, mask_cards(narrative_text) as narrative,
         ({query.money("balance")[0]})::bigint as balance_minor,
         case {" ".join(reasons)} end as reason
-    from directed
+    from valued
 )
 """
 
