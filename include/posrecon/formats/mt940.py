@@ -39,6 +39,7 @@ _ENTRY_START = re.compile(r"^:61:(\d{6})", re.MULTILINE)
 _BALANCE_START = re.compile(r"^:6[02][FM]:[CD](\d{6})", re.MULTILINE)
 # An interim report says when it was made; its entries may count for a later day.
 _REPORT_START = re.compile(r"^:13D?:(\d{6})", re.MULTILINE)
+_PEEK_BYTES = 1024 * 1024
 
 
 @dataclass
@@ -92,7 +93,10 @@ class _Open:
 def peek_date(path: Path, source: Source) -> date | None:
     """Latest balance or entry date of the file: a statement is about the day that it closes."""
     with path.open("rb") as file:
-        text = file.read(1024 * 1024).decode("utf-8", errors="replace").replace("\r\n", "\n")
+        head = file.read(_PEEK_BYTES)
+        # The closing balance is the last thing in the file.
+        file.seek(max(len(head), path.stat().st_size - _PEEK_BYTES))
+        text = (head + file.read()).decode("utf-8", errors="replace").replace("\r\n", "\n")
     days = _BALANCE_START.findall(text) or _REPORT_START.findall(text) or _ENTRY_START.findall(text)
     found = [day for day in map(_day, days) if day is not None]
     return max(found) if found else None

@@ -82,7 +82,10 @@ class Source(BaseModel):
     zone: str
     cut_off: time | None = None
     encoding: str = "utf-8"
-    acquirer: str | None = None
+    acquirer: Literal["unionpay", "wechat", "alipay"] | None = Field(
+        default=None,
+        description="Whose settlement it is; another name would be read and then matched with nothing.",
+    )
     currency: str | None = None
     txn_codes: dict[str, Literal["sale", "refund"]] = Field(default_factory=dict)
     acquirer_patterns: dict[str, tuple[str, ...]] = Field(default_factory=dict)

@@ -15,7 +15,7 @@ ALLINPAY = r"""
 name: allinpay_pos
 feed: generic
 layout: generic_delimited
-acquirer: allinpay
+acquirer: unionpay
 pattern: 'allinpay_(?P<key>\d{15})_(?P<date>20\d{6})\.csv'
 date_from: name
 zone: Asia/Shanghai
@@ -77,7 +77,7 @@ FIXED = r"""
 name: harbour_fixed
 feed: generic
 layout: generic_fixed
-acquirer: harbour
+acquirer: unionpay
 pattern: 'HARBOUR_(?P<date>20\d{6})\.dat'
 date_from: name
 zone: Asia/Shanghai

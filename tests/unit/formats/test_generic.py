@@ -70,7 +70,7 @@ def test_the_pos_bill__becomes_settlement_lines(settings: Settings) -> None:
 
     sale, back = found["settlement_lines"]
     assert (sale["line_no"], sale["gross_minor"], sale["fee_minor"], sale["net_minor"]) == (2, 1234, 7, 1227)
-    assert (sale["acquirer"], sale["line_kind"], sale["txn_type"]) == ("allinpay", "transaction", "sale")
+    assert (sale["acquirer"], sale["line_kind"], sale["txn_type"]) == ("unionpay", "transaction", "sale")
     assert (sale["txn_local"], sale["settlement_date"]) == (datetime.fromisoformat("2026-11-11 10:00"), DAY)
     assert (sale["acquirer_merchant_id"], sale["rrn"], sale["card_type"]) == (
         "898110000000037",
@@ -334,7 +334,8 @@ def test_a_bad_fixed_file__is_refused_with_its_reason(settings: Settings, conten
         (ALLINPAY, "(?P<net>", "(?P<nett>", "group nett: expected"),
         (ALLINPAY, "^合计", "(合计", "not a regular expression"),
         (ALLINPAY, "encoding: gb18030", "encoding: gb99", "encoding\n.*is not an encoding"),
-        (ALLINPAY, "acquirer: allinpay\n", "", "acquirer: expected"),
+        (ALLINPAY, "acquirer: unionpay\n", "", "acquirer: expected"),
+        (ALLINPAY, "acquirer: unionpay", "acquirer: allinpay", "acquirer\n.*Input should be 'unionpay'"),
         (ALLINPAY, "currency: CNY\n", "", "currency: expected"),
         (ALLINPAY, "date_from: name", "date_from: content", "settlement_date: expected"),
         (ALLINPAY, "layout: generic_delimited", "layout: mt940", "table: expected with the layouts"),

@@ -1,4 +1,5 @@
 from datetime import date
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -6,11 +7,13 @@ from hypothesis import settings as bounds
 from hypothesis import strategies as st
 
 from posrecon.errors import LayoutError
+from posrecon.formats import LAYOUTS
 from posrecon.landing.steps import read_note
 from posrecon.settings import Settings
 from tests.unit.landing.files import (
     NIGHT,
     PAN,
+    job_of,
     parse_as,
     parse_one,
     parse_or_refuse,
@@ -180,3 +183,10 @@ def test_damage_anywhere__is_refused_or_changes_no_total(
     if read is not None:
         parsed, found = read
         assert parsed.declared_minor == sum(row["amount_minor"] for row in found["bank_entries"])
+
+
+def test_peek__finds_the_closing_balance_of_a_file_of_any_size(settings: Settings, tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    path.write_text(statement(*[CREDIT] * 90_000, closing="C261112CNY1,00"))
+    assert path.stat().st_size > 2 * 1024 * 1024
+    assert LAYOUTS["mt940"].peek(path, job_of(settings, path, "mt940").source) == date(2026, 11, 12)
