@@ -291,8 +291,13 @@ MUTATIONS = [
     ),
     ("dbt_project.yml", "window_s: 300", "window_s: 301", "int_recon__pass_4_card_and_amount"),
     ("dbt_project.yml", "window_s: 300", "window_s: 299", "int_recon__pass_4_card_and_amount"),
-    ("macros/matching.sql", "    where items.expects_settlement\n", "", "int_recon__pass_3_authorisation"),
-    ("macros/matching.sql", "    where items.expects_settlement\n", "", "int_recon__pass_4_card_and_amount"),
+    ("macros/matching.sql", "        and items.expects_settlement\n", "", "int_recon__pass_3_authorisation"),
+    (
+        "macros/matching.sql",
+        "        and items.expects_settlement\n",
+        "",
+        "int_recon__pass_4_card_and_amount",
+    ),
     (
         "macros/matching.sql",
         "    group by candidates.item_key\n    having count(*) = 1",
@@ -403,7 +408,7 @@ MUTATIONS = [
     ),
     (
         f"{RECON}/int_recon__interchangeable_pairs.sql",
-        "            and rule_{{ earlier.tier }}.{{ key }} is null\n",
+        "            and {{ earlier.name }}__group.{{ key }} is null\n",
         "",
         "int_recon__interchangeable_pairs",
     ),
@@ -421,14 +426,8 @@ MUTATIONS = [
     ),
     (
         f"{RECON}/int_recon__breaks_existence.sql",
-        "items.unionpay_mer_id = missing_files.logical_key",
+        "items.acquirer_merchant_id = missing_files.logical_key",
         "true",
-        "int_recon__breaks_existence",
-    ),
-    (
-        f"{RECON}/int_recon__breaks_existence.sql",
-        "case items.channel when 'card' then 'unionpay' else items.channel end",
-        "'unionpay'",
         "int_recon__breaks_existence",
     ),
     (
@@ -957,19 +956,19 @@ MUTATIONS = [
     ),
     (
         f"{RECON}/int_recon__payout_entries.sql",
-        "{% if 'sum' in name %}free.outstanding_minor{% else %}free.amount_minor{% endif %}",
+        "{% if 'sum' in name %}free.outstanding_minor as amount_minor{% else %}free.amount_minor{% endif %}",
         "free.amount_minor",
         "int_recon__payout_entries",
     ),
     (
         f"{RECON}/int_recon__payout_entries.sql",
-        "        paid.payout_id is null\n        and ",
+        "    paid.payout_id is null\n    and ",
         "        ",
         "int_recon__payout_entries",
     ),
     (
         f"{RECON}/int_recon__payout_entries.sql",
-        "        and used.entry_key is null\n",
+        "    and used.entry_key is null\n",
         "",
         "int_recon__payout_entries",
     ),
@@ -1414,8 +1413,8 @@ MUTATIONS = [
     ),
     (
         f"{RECON}/int_recon__suggestions.sql",
-        "string_agg(reason, ', ' order by reason)",
-        "string_agg(reason, ', ' order by reason desc)",
+        "        order by reason\n",
+        "        order by reason desc\n",
         "int_recon__suggestions",
     ),
     (
