@@ -191,6 +191,7 @@ def _duckdb_code(inputs: dict[str, Path]) -> str:
 import duckdb, time
 started = time.perf_counter()
 connection = duckdb.connect(config={{"threads": 2}})
+connection.execute("set enable_progress_bar = false")  # it would stand between the figures
 rows = connection.execute('''
     copy (
         with events as (
