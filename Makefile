@@ -51,7 +51,7 @@ test: $(READY) ## Run every test but the slow ones
 	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
 test-slow: $(READY) ## Run the slow tests: kill -9, replay, a real scheduler, a browser
-	@$(BIN)/python -m pytest -m slow --durations 10
+	@$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist loadfile --durations 10
 
 lint: $(READY) ## Check Python and SQL
 	$(BIN)/ruff check $(PY)
