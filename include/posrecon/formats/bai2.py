@@ -99,6 +99,21 @@ def parse(job: Job) -> Parsed:
         return ledger.parsed(encoding)
 
 
+def received_entry(path: Path, source: Source, ordinal: int) -> bytes | None:
+    """The lines of one detail (16) and its continuations (88). None = no such detail."""
+    found: list[bytes] = []
+    entries = 0
+    with path.open("rb") as file:
+        for line in file:
+            code = line.removeprefix(codecs.BOM_UTF8).partition(b",")[0].strip()
+            entries += code == b"16"
+            if entries > ordinal or (found and code not in (b"16", b"88", b"")):
+                break
+            if entries == ordinal and code:
+                found.append(line)
+    return b"".join(found) or None
+
+
 def _records(numbered: Iterator[tuple[int, str]], ledger: Ledger) -> Iterator[_Record]:
     """Logical records: a record and its continuations (88), wherever the sender broke the line."""
     code, start = "", 0

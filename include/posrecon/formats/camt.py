@@ -25,6 +25,7 @@ from posrecon.money import format_minor
 
 _CHUNK = 64 * 1024
 _PEEK_BYTES = 1024 * 1024
+_END_TAG_BYTES = 1024
 _DOCUMENTS: dict[str, BankDocument] = {"Stmt": "statement", "Rpt": "report", "Ntfctn": "notification"}
 # Booked first when a bank sends several; the interim balance of a page stands in for both ends.
 _OPENING = ("OPBD", "PRCD")
@@ -147,6 +148,45 @@ def parse(job: Job) -> Parsed:
                 next_step="Ask the bank for camt.053, or put the file into the folder of its feed.",
             )
         return ledger.parsed("xml")
+
+
+def received_entry(path: Path, source: Source, ordinal: int) -> bytes | None:
+    """The Ntry element that gave a row, byte for byte; the rows of a batch share theirs. None = no such row.
+
+    Raises:
+        LayoutError: Not well-formed.
+    """
+    before = 0
+    details: list[_Detail] = []
+    span: tuple[int, int] | None = None
+
+    def ended(part: str, values: Values) -> None:
+        nonlocal before, span
+        if part == "TxDtls":
+            details.append(_detail(values))
+        elif part == "Ntry":
+            minor, sign, currency = _booking(values, source)
+            is_batch = (
+                minor is not None
+                and sign is not None
+                and _is_booked(values)
+                and _is_batch(details, sign * minor, sign, currency)
+            )
+            rows = len(details) if is_batch else 1
+            if before < ordinal <= before + rows:
+                span = reader.entry_span()
+            before += rows
+            details.clear()
+
+    reader = _Reader(path.name, lambda _: None, ended)
+    reader.read(path)
+    if span is None:
+        return None
+    with path.open("rb") as file:
+        file.seek(span[0])
+        element = file.read(span[1] - span[0])
+        # The span ends where the end tag begins.
+        return element + file.read(_END_TAG_BYTES).partition(b">")[0] + b">"
 
 
 class _Walk:
@@ -275,6 +315,7 @@ class _Reader:
         self._buffer: list[str] = []
         self._local = _LocalNames()
         self._document_depth = -1
+        self._entry_start = 0
         self._parser = expat.ParserCreate()
         self._parser.buffer_text = True
         self._parser.StartDoctypeDeclHandler = self._refuse
@@ -334,6 +375,8 @@ class _Reader:
         self._nodes.append(node)
         if node.part is not None:
             self._scopes.append({})
+            if node.part == "Ntry":
+                self._entry_start = self._parser.CurrentByteIndex
         elif node.key is not None:
             self._buffer.clear()
             if attributes:
@@ -355,6 +398,10 @@ class _Reader:
             self._ended(self._local[name], self._scopes.pop())
         elif self._buffer:
             self._buffer.clear()
+
+    def entry_span(self) -> tuple[int, int]:
+        """First byte of the entry that ends now, and of its end tag."""
+        return self._entry_start, self._parser.CurrentByteIndex
 
     @property
     def document(self) -> Values:
@@ -428,14 +475,11 @@ def _detail(values: Values) -> _Detail:
 def _entry(values: Values, current: _Statement, ledger: Ledger, job: Job) -> None:
     """One Ntry: a row, or one per detail of a batch, or quarantine when it is not booked."""
     details, current.details = current.details, []
-    currency = _first(values, "Amt@Ccy")
-    minor = minor_of(_first(values, "Amt"), currency)
+    minor, sign, currency = _booking(values, job.source)
     indicator = _first(values, "CdtDbtInd")
-    sign = _CREDIT.get(indicator)
     booked_on = _day_of(_first(values, "BookgDt/Dt", "BookgDt/DtTm"), job.source)
     value_date = _day_of(_first(values, "ValDt/Dt", "ValDt/DtTm"), job.source) or booked_on
-    status = _first(values, "Sts/Cd", "Sts") or "BOOK"
-    is_booked = status == "BOOK"
+    is_booked = _is_booked(values)
     shown = f"{indicator} {currency} {_first(values, 'Amt')} {booked_on or ''}".strip()
     if minor is None or sign is None or len(currency) != 3 or (is_booked and value_date is None):
         current.is_readable = False
@@ -444,13 +488,14 @@ def _entry(values: Values, current: _Statement, ledger: Ledger, job: Job) -> Non
             ledger.records, f'{current.label}: entry "{shown}" is not an indicator, amount, currency and date'
         )
         return
-    is_reversal = _first(values, "RvslInd") in ("true", "1")
-    if is_reversal and job.source.reversal_turns_sign:
-        sign = -sign
+    is_reversal = _is_reversal(values)
     current.all.add(sign * minor)
     own = _joined((_first(values, "AcctSvcrRef"), _first(values, "NtryRef")))
     if not is_booked or value_date is None:
-        ledger.set_aside(f"the entry is {status}, not booked: expected BOOK", f"{shown} {own}".strip())
+        ledger.set_aside(
+            f"the entry is {_first(values, 'Sts/Cd', 'Sts')}, not booked: expected BOOK",
+            f"{shown} {own}".strip(),
+        )
         return
     if (current.entry_currency or currency) != currency:
         current.is_readable = False
@@ -475,6 +520,24 @@ def _entry(values: Values, current: _Statement, ledger: Ledger, job: Job) -> Non
             reference=_joined((own, *(one.reference for one in told))),
             narrative=_joined((*(one.narrative for one in told), extra)),
         )
+
+
+def _booking(values: Values, source: Source) -> tuple[int | None, int | None, str]:
+    """Minor units without a sign, +1 for money in or -1 for money out, and currency; None = cannot be read."""
+    currency = _first(values, "Amt@Ccy")
+    minor = minor_of(_first(values, "Amt"), currency)
+    sign = _CREDIT.get(_first(values, "CdtDbtInd"))
+    if sign is not None and source.reversal_turns_sign and _is_reversal(values):
+        sign = -sign
+    return minor, sign, currency
+
+
+def _is_reversal(values: Values) -> bool:
+    return _first(values, "RvslInd") in ("true", "1")
+
+
+def _is_booked(values: Values) -> bool:
+    return (_first(values, "Sts/Cd", "Sts") or "BOOK") == "BOOK"
 
 
 def _is_batch(details: list[_Detail], entry_minor: int, sign: int, currency: str) -> bool:

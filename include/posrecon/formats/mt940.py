@@ -25,6 +25,7 @@ from posrecon.landing.sources import Source
 from posrecon.money import format_minor
 
 _TAG = re.compile(r"^:(\d{2}[A-Z]?):(.*)$")
+_RECEIVED_TAG = re.compile(rb"^:(\d{2}[A-Z]?):")
 _BALANCE = re.compile(r"^([CD])(\d{6})([A-Z]{3})(\d[\d]*,\d*)$")
 # Value date, entry date MMDD, mark (R = reversal), funds code, amount, type and code, reference, bank's reference.
 _ENTRY = re.compile(
@@ -125,6 +126,24 @@ def parse(job: Job) -> Parsed:
                 next_step="Ask the bank for MT940, or put the file into the folder of its feed.",
             )
         return ledger.parsed(encoding)
+
+
+def received_entry(path: Path, source: Source, ordinal: int) -> bytes | None:
+    """The lines of one entry, from its :61: up to the next tag that is not its :86:. None = no such entry."""
+    found: list[bytes] = []
+    entries = 0
+    with path.open("rb") as file:
+        for line in file:
+            tag = _RECEIVED_TAG.match(line)
+            if tag is not None and tag[1] == b"61":
+                entries += 1
+            if entries > ordinal or (
+                found and (line.startswith(b"-") or (tag and tag[1] not in (b"61", b"86")))
+            ):
+                break
+            if entries == ordinal:
+                found.append(line)
+    return b"".join(found) or None
 
 
 class _Reader:

@@ -1,13 +1,13 @@
 """Why one transaction is matched or not: its nights, dates, breaks, payout, and lines as received."""
 
-import re
 from datetime import date
 from typing import Any
 
 import duckdb
 
-from posrecon.errors import PosreconError, UsageError
+from posrecon.errors import UsageError
 from posrecon.money import format_minor
+from posrecon.reporting.evidence import evidence_of
 from posrecon.reporting.ladder import as_text as ladder_text
 from posrecon.reporting.ladder import rules_tried
 from posrecon.reporting.lookup import Row, open_published, rows_of
@@ -15,7 +15,6 @@ from posrecon.settings import Settings
 
 # Identifiers that people quote, in the order in which they name fewer transactions.
 ITEM_KEYS = ("item_id", "rrn", "merchant_order_no", "stan")
-_DIGIT_RUN = re.compile(r"(?<!\d)\d{13,19}(?!\d)")
 
 
 def explain(settings: Settings, key: str, *, limit: int = 5) -> dict[str, Any]:
@@ -124,12 +123,12 @@ def _item_story(settings: Settings, published: duckdb.DuckDBPyConnection, item: 
         [item["payout_id"]],
     )
     evidence = [
-        _evidence(settings, published, "terminal log", item["terminal_file"], item["terminal_line"]),
-        _evidence(settings, published, "settlement", item["settlement_file"], item["settlement_line"]),
+        evidence_of(settings, published, "terminal log", item["terminal_file"], item["terminal_line"]),
+        evidence_of(settings, published, "settlement", item["settlement_file"], item["settlement_line"]),
     ]
     if payouts:
         evidence.append(
-            _evidence(settings, published, "bank", payouts[0]["bank_file"], payouts[0]["bank_line"])
+            evidence_of(settings, published, "bank", payouts[0]["bank_file"], payouts[0]["bank_line"])
         )
     suggestions = rows_of(
         published,
@@ -147,7 +146,7 @@ def _item_story(settings: Settings, published: duckdb.DuckDBPyConnection, item: 
         "history": history,
         "breaks": breaks,
         "payout": payouts[0] if payouts else None,
-        "evidence": [entry for entry in evidence if entry is not None],
+        "evidence": [entry.as_row() for entry in evidence if entry is not None],
     }
 
 
@@ -164,12 +163,12 @@ def _payout_story(settings: Settings, published: duckdb.DuckDBPyConnection, payo
         "select * from fct_breaks where item_id = ? order by opened_on, break_type",
         [payout["payout_id"]],
     )
-    bank = _evidence(settings, published, "bank", payout["bank_file"], payout["bank_line"])
+    bank = evidence_of(settings, published, "bank", payout["bank_file"], payout["bank_line"])
     return {
         "payout": payout,
         "lines": lines,
         "breaks": breaks,
-        "evidence": [] if bank is None else [bank],
+        "evidence": [] if bank is None else [bank.as_row()],
     }
 
 
@@ -198,81 +197,6 @@ def _reasons(item: Row, latest: date) -> list[str]:
         past = "has passed" if latest > due else "has not passed yet"
         sentences.append(f"The last night is {latest}: the due date {past}.")
     return sentences
-
-
-# ------------------------------------------------------------------------------------------------ evidence
-
-
-def _evidence(
-    settings: Settings,
-    published: duckdb.DuckDBPyConnection,
-    side: str,
-    file_name: str | None,
-    line: int | None,
-) -> Row | None:
-    """One line as received, card numbers masked, from the archive; None when there is no such side."""
-    if file_name is None or line is None:
-        return None
-    files = rows_of(
-        published,
-        "select sha256, encoding, run_date from fct_files where file_name = ? and state = 'loaded' "
-        "order by run_date desc limit 1",
-        [file_name],
-    )
-    entry: Row = {"side": side, "file": file_name, "line": line, "text": None, "problem": None}
-    if file_name.lower().endswith(".parquet"):
-        return entry | {"problem": "a Parquet file has rows, not lines: the number is the ordinal of the row"}
-    if not files:
-        return entry | {"problem": "the file is not among the loaded files"}
-    try:
-        entry["text"] = _line_as_received(
-            settings, files[0]["sha256"], file_name, files[0]["encoding"], side, line
-        )
-    except PosreconError as error:
-        entry["problem"] = error.what
-    if entry["text"] is None and entry["problem"] is None:
-        entry["problem"] = "the archived file has no such line"
-    return entry
-
-
-def _line_as_received(
-    settings: Settings, sha256: str, file_name: str, encoding: str | None, side: str, line: int
-) -> str | None:
-    from posrecon.landing.containers import open_content
-
-    wanted: list[bytes] = []
-    with open_content(settings, sha256, file_name) as path, path.open("rb") as stream:
-        ordinal = 0
-        for number, raw in enumerate(stream, start=1):
-            if side != "bank":
-                if number == line:
-                    wanted.append(raw)
-                    break
-                continue
-            # A statement counts entries, not lines: an entry begins with :61: and ends before the next one.
-            if raw.startswith(b":61:"):
-                ordinal += 1
-            elif raw.startswith((b":62", b"-")) and ordinal >= line:
-                break
-            if ordinal > line:
-                break
-            if ordinal == line:
-                wanted.append(raw)
-    if not wanted:
-        return None
-    text = b"".join(wanted).decode(encoding or "utf-8", errors="replace").rstrip("\r\n")
-    return _DIGIT_RUN.sub(lambda run: _mask(run.group()), text)
-
-
-def _mask(digits: str) -> str:
-    """Mask a run of digits that can be a card number (its Luhn sum fits); other references stay readable."""
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        value = int(digit) * (1 + place % 2)
-        total += value // 10 + value % 10
-    if total % 10:
-        return digits
-    return digits[:6] + "*" * (len(digits) - 10) + digits[-4:]
 
 
 # ------------------------------------------------------------------------------------------------ text
