@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from posrecon.errors import NightError
+from posrecon.reference_tables import read_table
 from posrecon.settings import PROJECT_ROOT
 from posrecon.validation import catalogue, policy
 from tests.expectations.conftest import BREAK_TYPES
@@ -118,11 +119,28 @@ def test_policy__every_rule__has_a_materiality_and_a_clock() -> None:
 @pytest.mark.parametrize(
     ("file_name", "line", "message"),
     [
-        ("materiality.csv", "*,*,5,0,2026-01-01,,twice", "more than one row in force"),
-        ("materiality.csv", "DISP-NOBODY,*,5,0,2026-01-01,,unknown", "DISP-NOBODY"),
-        ("dispute_clocks.csv", "acquirer,*,x,5,transaction,2026-01-01,,somebody,certain", "acquirer/\\*/x"),
-        ("dispute_clocks.csv", "nobody,*,x,5,transaction,2026-01-01,,somebody,sourced", "nobody/\\*/x"),
-        ("volume.csv", "bank,four,2,50,200,2026-01-01,,not a number", "cannot be read"),
+        (
+            "materiality.csv",
+            "*,*,5,0,2026-01-01,,twice",
+            "line 3 overlaps line 2: both hold from 2026-01-01 on",
+        ),
+        ("materiality.csv", "DISP-NOBODY,*,5,0,2026-01-01,,unknown", "line 3: unknown rule DISP-NOBODY"),
+        (
+            "dispute_clocks.csv",
+            "acquirer,*,x,act,5,calendar,transaction,2026-01-01,,somebody,certain",
+            "line 18: confidence is .certain., expected sourced or secondary or unverified",
+        ),
+        (
+            "dispute_clocks.csv",
+            "nobody,*,x,act,5,calendar,transaction,2026-01-01,,somebody,sourced",
+            "line 18: unknown route nobody",
+        ),
+        (
+            "dispute_clocks.csv",
+            "acquirer,*,x,answer,5,calendar,transaction,2026-01-01,,somebody,sourced",
+            "line 18: answer cannot start at transaction",
+        ),
+        ("volume.csv", "bank,four,2,50,200,2026-01-01,,not a number", "line 3: trailing_weeks is .four."),
     ],
 )
 def test_policy__a_reference_row_without_effect_or_sense__is_refused(
@@ -133,3 +151,28 @@ def test_policy__a_reference_row_without_effect_or_sense__is_refused(
         stream.write(line + "\n")
     with pytest.raises(NightError, match=message):
         _policy(date(2026, 11, 12), tmp_path / "reference")
+
+
+def test_policy__a_rule_that_sends_money_to_the_regulator_of_data__is_refused(tmp_path: Path) -> None:
+    content = (EXPECTATIONS / "rules.yml").read_text(encoding="utf-8")
+    path = tmp_path / "rules.yml"
+    path.write_text(
+        content.replace("escalation: [payment_institution]", "escalation: [data_protection]", 1),
+        encoding="utf-8",
+    )
+    with pytest.raises(
+        NightError, match=r"names data_protection for DISP-[A-Z-]+, which is no door for money"
+    ):
+        policy.build(duckdb.connect(), date(2026, 11, 12), catalogue.load(path), REFERENCE)
+
+
+def test_reference_tables__say_the_same_days_as_the_reconciliation() -> None:
+    """T+n stands in dbt, where it decides, and among the limits, where people look it up."""
+    project = yaml.safe_load((PROJECT_ROOT / "dbt_project" / "dbt_project.yml").read_text(encoding="utf-8"))
+    due = {
+        f"settlement_due_{channel}": days for channel, days in project["vars"]["settlement_due_days"].items()
+    }
+    due["payout_due"] = project["vars"]["payout_due_days"]
+    rows = read_table(REFERENCE, policy.CLOCKS)
+    banking = {row.values["clock"]: row.values["days"] for row in rows if row.values["day_kind"] == "banking"}
+    assert banking == due

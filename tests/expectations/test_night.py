@@ -311,3 +311,17 @@ def test_materiality__a_dated_row__decides_from_its_day_on(tmp_path: Path, proje
     settings = Settings(home=tmp_path / "home", project_dir=project)
     assert validate(settings, RUN_DATE - timedelta(days=1)).candidates.open == 3
     assert validate(settings, RUN_DATE).candidates.open == 2
+
+
+def test_respond_by__a_clock_in_banking_days__skips_the_weekend(tmp_path: Path, project: Path) -> None:
+    with (project / "expectations" / "reference" / "dispute_clocks.csv").open(
+        "a", encoding="utf-8"
+    ) as stream:
+        stream.write(
+            "acquirer,DISP-PAYOUT-SHORT,quick,act,2,banking,opened_on,2026-01-01,,our agreement,sourced\n"
+        )
+    make_warehouse(tmp_path / "home", lambda connection: add_breaks(connection, "payout_short", 1))
+    settings = Settings(home=tmp_path / "home", project_dir=project)
+    validate(settings, RUN_DATE)
+    # Opened on a Thursday: Friday is the first banking day after it, Monday the second.
+    assert query(settings, "select respond_by from marts.dispute_candidates") == [(date(2026, 11, 16),)]

@@ -80,16 +80,34 @@ locations as (
 
 ),
 
-clocks as (
+starts as (
 
     select
         m.candidate_id,
-        min(
-            case c.starts_at when 'transaction' then m.happened_on else m.opened_on end + cast(c.days as integer)
-        ) as respond_by
+        c.days,
+        c.day_kind,
+        case c.starts_at when 'transaction' then m.happened_on else m.opened_on end as starts_on
     from marked as m
     inner join policy.clocks as c on c.rule_id = m.rule_id
-    group by m.candidate_id
+
+),
+
+-- Banking days are counted on the calendar: the day that carries the number n further on.
+clocks as (
+
+    select
+        s.candidate_id,
+        min(
+            case
+                when s.day_kind = 'calendar' or s.days = 0 then s.starts_on + cast(s.days as integer)
+                else due.calendar_date
+            end
+        ) as respond_by
+    from starts as s
+    left join policy.calendar as today on today.calendar_date = s.starts_on
+    left join policy.calendar as due
+        on due.is_banking_day and due.banking_day_no = today.banking_day_no + s.days
+    group by s.candidate_id
 
 ),
 

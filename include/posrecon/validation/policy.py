@@ -1,8 +1,8 @@
 """The policy in force on a night, as tables of the warehouse (schema `policy`).
 
 dbt states facts, the rules state policy. What the rules need beside the facts is the night itself, the materiality
-and the clocks of the run date, and the routes of every rule. They are read by DuckDB from the dated reference tables
-in expectations/reference.
+and the clocks of the run date, and the routes of every rule. They come from the dated reference tables in
+expectations/reference.
 """
 
 from dataclasses import dataclass
@@ -11,43 +11,69 @@ from pathlib import Path
 
 import duckdb
 
-from posrecon.errors import NightError
+from posrecon.banking_calendar import calendar_table
+from posrecon.errors import NightError, UsageError
+from posrecon.reference_tables import Column, TableSpec, in_force, read_table
 from posrecon.validation.catalogue import Catalogue
-from posrecon.warehouse.sql import literal
 
 _CONFIDENCE = ("sourced", "secondary", "unverified")
-_STARTS = ("transaction", "opened_on")
 
-_TABLES = {
-    "materiality": (
-        {
-            "rule_id": "varchar", "currency": "varchar", "min_amount_minor": "bigint", "min_age_days": "bigint",
-            "effective_from": "date", "effective_to": "date", "reason": "varchar",
-        },
-        ("rule_id", "currency"),
+MATERIALITY = TableSpec(
+    "materiality",
+    (
+        Column("rule_id"),
+        Column("currency"),
+        Column("min_amount_minor", "int", minimum=0),
+        Column("min_age_days", "int", minimum=0),
+        Column("reason"),
     ),
-    "dispute_routes": (
-        {
-            "route": "varchar", "step_no": "bigint", "name_en": "varchar", "name_zh": "varchar",
-            "contact": "varchar", "effective_from": "date", "effective_to": "date",
-        },
-        ("route",),
+    key=("rule_id", "currency"),
+)
+ROUTES = TableSpec(
+    "dispute_routes",
+    (
+        Column("route"),
+        # What the door is for: a regulator of data takes no complaint about money.
+        Column("topic", choices=("any", "money", "data_leak")),
+        Column("step_no", "int", minimum=1),
+        Column("name_en"),
+        Column("name_zh"),
+        Column("contact", required=False),
+        Column("needs_en"),
+        Column("needs_zh"),
     ),
-    "dispute_clocks": (
-        {
-            "route": "varchar", "rule_id": "varchar", "clock": "varchar", "days": "bigint", "starts_at": "varchar",
-            "effective_from": "date", "effective_to": "date", "source": "varchar", "confidence": "varchar",
-        },
-        ("route", "rule_id", "clock"),
+    key=("route",),
+)
+CLOCKS = TableSpec(
+    "dispute_clocks",
+    (
+        Column("route"),
+        Column("rule_id"),
+        Column("clock"),
+        # act: ours to speak up; answer: theirs, once a case lies with them; keep: papers; settle: T+n.
+        Column("duty", choices=("act", "answer", "keep", "settle")),
+        Column("days", "int", minimum=0),
+        Column("day_kind", choices=("calendar", "banking")),
+        Column("starts_at", choices=("transaction", "opened_on", "submitted")),
+        Column("source"),
+        Column("confidence", choices=_CONFIDENCE),
     ),
-    "volume": (
-        {
-            "suite": "varchar", "trailing_weeks": "bigint", "min_nights": "bigint", "low_pct": "bigint",
-            "high_pct": "bigint", "effective_from": "date", "effective_to": "date", "reason": "varchar",
-        },
-        ("suite",),
+    key=("route", "rule_id", "clock"),
+)
+VOLUME = TableSpec(
+    "volume",
+    (
+        Column("suite"),
+        Column("trailing_weeks", "int", minimum=1),
+        Column("min_nights", "int", minimum=1),
+        Column("low_pct", "int", minimum=0),
+        Column("high_pct", "int", minimum=0),
+        Column("reason"),
     ),
-}  # fmt: skip
+    key=("suite",),
+)
+_TABLES = (MATERIALITY, ROUTES, CLOCKS, VOLUME)
+_SQL_TYPES = {"text": "varchar", "int": "bigint", "date": "date"}
 
 
 @dataclass(frozen=True)
@@ -81,8 +107,11 @@ def build(
         "select cast($1 as date) as run_date, cast($1 as date) - 1 as business_date",
         [run_date],
     )
-    for name in _TABLES:
-        _load(connection, name, reference_dir / f"{name}.csv")
+    connection.register("calendar_table", calendar_table())
+    connection.execute("create or replace table policy.calendar as select * from calendar_table")
+    connection.unregister("calendar_table")
+    for spec in _TABLES:
+        _load(connection, spec, reference_dir, run_date)
 
     rules = [(rule.rule_id, rule.break_type, rule.severity, rule.route) for rule in catalogue.dispute_rules]
     routes = [
@@ -115,9 +144,10 @@ def build(
     connection.execute(
         """
         create or replace table policy.clocks as
-        select rr.rule_id, rr.route, c.clock, c.days, c.starts_at
+        select rr.rule_id, rr.route, c.clock, c.days, c.day_kind, c.starts_at
         from policy.rule_routes as rr
         inner join policy.dispute_clocks_in_force as c on c.route = rr.route and c.rule_id in (rr.rule_id, '*')
+        where c.duty = 'act'
         """
     )
 
@@ -132,55 +162,51 @@ def volume_bounds(connection: duckdb.DuckDBPyConnection, suite: str) -> VolumeBo
     return VolumeBounds(*row) if row else None
 
 
-def _load(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
-    columns, key = _TABLES[name]
-    declared = ", ".join(f"{literal(column)}: {literal(data_type)}" for column, data_type in columns.items())
+def _load(
+    connection: duckdb.DuckDBPyConnection, spec: TableSpec, reference_dir: Path, run_date: date
+) -> None:
+    """Write the rows in force as policy.<name>_in_force, with the line of each."""
     try:
-        connection.execute(
-            f"""
-            create or replace table policy.{name}_in_force as
-            select t.* from read_csv({literal(str(path))}, header = true, columns = {{{declared}}}) as t
-            cross join policy.night as n
-            where t.effective_from <= n.run_date and coalesce(t.effective_to, n.run_date) >= n.run_date
-            """
-        )
-    except duckdb.Error as error:
-        raise NightError(
-            f"{path}: cannot be read as a reference table: {error}", next_step="Correct the file."
-        ) from error
-    columns_of_key = ", ".join(key)
-    twice = connection.execute(
-        f"select {columns_of_key} from policy.{name}_in_force group by all having count(*) > 1 order by all"
-    ).fetchall()
-    if twice:
-        raise NightError(
-            f"{path}: more than one row in force for {columns_of_key} = {twice[0]}.",
-            next_step="End the older row the day before the newer one starts (effective_to).",
+        rows = in_force(read_table(reference_dir, spec), run_date)
+    except UsageError as error:
+        raise NightError(error.what, next_step=error.next_step) from None
+    declared = ", ".join(f"{column.name} {_SQL_TYPES[column.kind]}" for column in spec.all_columns)
+    connection.execute(f"create or replace table policy.{spec.name}_in_force (line_no bigint, {declared})")
+    if rows:
+        marks = ", ".join("?" for _ in range(len(spec.all_columns) + 1))
+        connection.executemany(
+            f"insert into policy.{spec.name}_in_force values ({marks})",
+            [[row.line_no, *(row.values[column.name] for column in spec.all_columns)] for row in rows],
         )
 
 
 def _check(connection: duckdb.DuckDBPyConnection, reference_dir: Path) -> None:
     """Refuse reference rows that point to nothing: they would be without effect and nobody would notice."""
-    confidence = ", ".join(literal(word) for word in _CONFIDENCE)
-    starts = ", ".join(literal(word) for word in _STARTS)
     known_rule = "(rule_id = '*' or rule_id in (select rule_id from policy.rules))"
     checks = {
-        "materiality.csv": f"select rule_id from policy.materiality_in_force where not {known_rule}",
-        "dispute_clocks.csv": (
-            "select route || '/' || rule_id || '/' || clock from policy.dispute_clocks_in_force "
-            f"where not {known_rule} or route not in (select route from policy.dispute_routes_in_force) "
-            f"or coalesce(confidence not in ({confidence}), true) "
-            f"or coalesce(starts_at not in ({starts}), true) or days is null or source is null"
+        "materiality.csv": (
+            f"select line_no, 'unknown rule ' || rule_id from policy.materiality_in_force where not {known_rule}"
         ),
-        "dispute_routes.csv (named in rules.yml, not in force)": (
-            "select rule_id || '/' || route from policy.rule_routes "
-            "where route not in (select route from policy.dispute_routes_in_force)"
+        "dispute_clocks.csv": (
+            "select line_no, case "
+            f"when not {known_rule} then 'unknown rule ' || rule_id "
+            "when route not in (select route from policy.dispute_routes_in_force) then 'unknown route ' || route "
+            "else duty || ' cannot start at ' || starts_at end "
+            f"from policy.dispute_clocks_in_force where not {known_rule} "
+            "or route not in (select route from policy.dispute_routes_in_force) "
+            "or (duty = 'answer') is distinct from (starts_at = 'submitted')"
+        ),
+        "dispute_routes.csv": (
+            "select 1, 'rules.yml names ' || rr.route || ' for ' || rr.rule_id || ', which is no door for money' "
+            "from policy.rule_routes as rr where rr.route not in "
+            "(select route from policy.dispute_routes_in_force where topic in ('any', 'money'))"
         ),
     }
     for file_name, query in checks.items():
-        wrong = [row[0] for row in connection.execute(query + " order by 1").fetchall()]
+        wrong = connection.execute(query + " order by 1, 2").fetchall()
         if wrong:
+            faults = "; ".join(f"line {line_no}: {what}" for line_no, what in wrong)
             raise NightError(
-                f"{reference_dir / file_name}: unknown rule, route, start or confidence in: {', '.join(wrong)}.",
+                f"{reference_dir / file_name}: {faults}.",
                 next_step="Correct the rows or the rule catalogue.",
             )
