@@ -41,6 +41,10 @@ class Settings(BaseSettings):
         default=45, ge=1, description="How far back duplicates and originals are looked for."
     )
 
+    pdf_font: Path | None = Field(
+        default=None, description="TrueType font with Chinese characters for printed pages; empty = our own."
+    )
+
     @field_validator("home", "project_dir")
     @classmethod
     def _absolute(cls, value: Path) -> Path:

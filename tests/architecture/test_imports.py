@@ -9,7 +9,7 @@ from tests.architecture.repository import PACKAGE, at, imported, module_name, py
 
 FOUNDATION = frozenset(
     {
-        "errors", "money", "banking_calendar", "files", "reference_tables", "secrets", "settings", "sources",
+        "errors", "money", "pdf", "banking_calendar", "files", "reference_tables", "secrets", "settings", "sources",
     }
 )  # fmt: skip
 
