@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from posrecon.cli_audit import app as audit_app
 from posrecon.cli_sources import app as sources_app
 from posrecon.errors import LayoutError, PosreconError, UsageError
 
@@ -36,6 +37,7 @@ app = typer.Typer(
     "was published; 2 wrong usage; 3 done, with files missing or refused. --debug shows tracebacks.",
 )
 app.add_typer(sources_app)
+app.add_typer(audit_app)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]

@@ -44,10 +44,12 @@ def write_json(target: Path, content: Any, *, sort_keys: bool = True) -> None:
         content: What `json` takes, and dates.
         sort_keys: False where the order of the keys is meant for people.
     """
-    write_text(
-        target,
-        json.dumps(content, ensure_ascii=False, indent=2, sort_keys=sort_keys, default=_iso_date) + "\n",
-    )
+    write_text(target, json_text(content, sort_keys=sort_keys))
+
+
+def json_text(content: Any, *, sort_keys: bool = True) -> str:
+    """Readable JSON; see `write_json`."""
+    return json.dumps(content, ensure_ascii=False, indent=2, sort_keys=sort_keys, default=_iso_date) + "\n"
 
 
 def write_text(target: Path, text: str) -> None:

@@ -225,16 +225,26 @@ def publish(settings: Settings, run_date: date) -> Manifest:
 
 def _receive(settings: Settings, run_date: date, *, from_archive: bool = False) -> list[str]:
     from posrecon.landing import receive
+    from posrecon.proof import nights
 
+    nights.begin(settings)
     # Even a night without files leaves its folder, so that a replay knows that it was held.
     (settings.archive / "receipts" / f"run_date={run_date}").mkdir(parents=True, exist_ok=True)
-    return receive(settings, run_date, from_archive=from_archive)
+    file_ids = receive(settings, run_date, from_archive=from_archive)
+    nights.received(settings, run_date, mode=_mode(from_archive))
+    return file_ids
 
 
-def _register(settings: Settings, run_date: date) -> None:
+def _register(settings: Settings, run_date: date, *, from_archive: bool = False) -> None:
     from posrecon.landing import register
+    from posrecon.proof import nights
 
     register(settings, run_date)
+    nights.registered(settings, run_date, mode=_mode(from_archive))
+
+
+def _mode(from_archive: bool) -> str:
+    return "replay" if from_archive else "night"
 
 
 def _expose(settings: Settings, run_date: date) -> None:
@@ -249,10 +259,27 @@ def _validate(settings: Settings, run_date: date) -> "Validation":
     return validate(settings, run_date)
 
 
-def _publish(settings: Settings, run_date: date, *, swap: bool = True, tell: Tell = _silent) -> Manifest:
+def _publish(
+    settings: Settings,
+    run_date: date,
+    *,
+    from_archive: bool = False,
+    swap: bool = True,
+    tell: Tell = _silent,
+) -> Manifest:
+    from posrecon.proof import nights
     from posrecon.warehouse.publish import publish
 
-    return publish(settings, run_date, swap=swap, on_progress=tell)
+    mode = _mode(from_archive)
+    manifest = publish(
+        settings,
+        run_date,
+        swap=swap,
+        on_progress=tell,
+        before_done=lambda manifest: nights.prepared(settings, manifest, mode=mode),
+    )
+    nights.published(settings, manifest, mode=mode)
+    return manifest
 
 
 def _step_receive(night: Night) -> None:
@@ -262,6 +289,10 @@ def _step_receive(night: Night) -> None:
 def _step_parse(night: Night) -> None:
     files = received_files(night.settings, night.run_date)
     parse_files(night.settings, night.run_date, files, tell=night.tell)
+
+
+def _step_register(night: Night) -> None:
+    _register(night.settings, night.run_date, from_archive=night.from_archive)
 
 
 def _step_layer(layer: str) -> Callable[[Night], None]:
@@ -278,13 +309,15 @@ def _step_validate(night: Night) -> None:
 
 
 def _step_publish(night: Night) -> None:
-    _publish(night.settings, night.run_date, swap=night.swap, tell=night.tell)
+    _publish(
+        night.settings, night.run_date, from_archive=night.from_archive, swap=night.swap, tell=night.tell
+    )
 
 
 STEPS: tuple[Step, ...] = (
     Step("receive", "Receive files", False, _step_receive),
     Step("parse", "Parse files", False, _step_parse),
-    Step("register", "Register files", False, lambda night: _register(night.settings, night.run_date)),
+    Step("register", "Register files", False, _step_register),
     Step("expose", "Open the warehouse", True, lambda night: _expose(night.settings, night.run_date)),
     Step("staging", "dbt: staging", True, _step_layer("staging")),
     Step("intermediate", "dbt: matching", True, _step_layer("intermediate")),

@@ -45,10 +45,15 @@ class Settings(BaseSettings):
         default=None, description="TrueType font with Chinese characters for printed pages; empty = our own."
     )
 
-    @field_validator("home", "project_dir")
+    audit_anchor: Path | None = Field(
+        default=None,
+        description="A file kept elsewhere that gets the head of the audit log after each night.",
+    )
+
+    @field_validator("home", "project_dir", "audit_anchor")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value.expanduser().absolute() if value is not None else None
 
     @field_validator("zone")
     @classmethod

@@ -27,10 +27,22 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     # A finding is explained with the evidence line as it was received.
     "reporting": frozenset({"warehouse", "landing"}),
     "publish": frozenset({"warehouse", "reporting"}),
+    # What is proven with the log: from received files to published figures.
+    "proof": frozenset({"audit", "landing", "warehouse", "reporting"}),
 }
 # These walk the others; nothing that they walk imports them.
 WALKERS = frozenset(
-    {"night", "replay", "cli", "cli_sources", "orchestration", "local_airflow", "airflow_adapter", "console"}
+    {
+        "night",
+        "replay",
+        "cli",
+        "cli_audit",
+        "cli_sources",
+        "orchestration",
+        "local_airflow",
+        "airflow_adapter",
+        "console",
+    }
 )
 AIRFLOW_ADAPTERS = frozenset({"airflow_adapter"})
 

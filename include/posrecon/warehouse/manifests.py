@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from posrecon.files import write_json
+from posrecon.files import json_text, write_text
 from posrecon.settings import Settings
 
 
@@ -98,11 +98,12 @@ def read_manifest(settings: Settings, run_date: date) -> Manifest:
 
 def write_manifest(settings: Settings, manifest: Manifest) -> None:
     """Write a manifest atomically: from this moment the night is done."""
-    content = asdict(manifest) | {
-        "run_date": manifest.run_date.isoformat(),
-        "previous_run_date": manifest.previous_run_date.isoformat() if manifest.previous_run_date else None,
-    }
-    write_json(manifest_path(settings, manifest.run_date), content)
+    write_text(manifest_path(settings, manifest.run_date), manifest_text(manifest))
+
+
+def manifest_text(manifest: Manifest) -> str:
+    """The manifest as its file holds it."""
+    return json_text(asdict(manifest))
 
 
 def published_digest(settings: Settings) -> str:

@@ -65,7 +65,12 @@ EXPORTED_TABLES = tuple(dict.fromkeys(view.partitions_of for view in VIEWS))
 
 
 def publish(
-    settings: Settings, run_date: date, *, swap: bool = True, on_progress: Progress | None = None
+    settings: Settings,
+    run_date: date,
+    *,
+    swap: bool = True,
+    on_progress: Progress | None = None,
+    before_done: Callable[[Manifest], object] | None = None,
 ) -> Manifest:
     """Publish the night that the warehouse holds.
 
@@ -78,6 +83,8 @@ def publish(
         run_date: The night.
         swap: False while nights are replayed in order, so that readers never travel back in time.
         on_progress: Called as tables are written.
+        before_done: Called with the manifest once all that it names is written, and before the manifest is: what
+            it writes down is never missing for a night that is done.
 
     Raises:
         NightError: A table to publish does not exist or lacks a declared column.
@@ -105,6 +112,8 @@ def publish(
             state[table.name] = _export_state(warehouse, settings, run_date, table)
             tick()
     manifest = Manifest(run_date, previous, tables, state, summary)
+    if before_done is not None:
+        before_done(manifest)
     write_manifest(settings, manifest)
     write_report(settings, run_date, summary, manifest.digest())
     if swap:

@@ -1,0 +1,120 @@
+"""`posrecon audit`: prove that nothing was changed, and show what was recorded."""
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from posrecon.proof.verify import Verdict
+
+app = typer.Typer(
+    name="audit",
+    help="The audit log: prove it, show it, follow a figure to the lines it came from.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def verify(
+    anchor: Annotated[
+        list[Path] | None, typer.Option(help="An anchor file kept elsewhere; may be given several times.")
+    ] = None,
+    all_faults: Annotated[bool, typer.Option("--all", help="List every fault, not only the first.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove log, archive and published files untouched, or name the first thing changed (exit code 1)."""
+    from dataclasses import asdict
+
+    from posrecon.proof.verify import verify as prove
+    from posrecon.settings import Settings
+
+    verdict = prove(Settings(), anchors=tuple(anchor or ()), all_faults=all_faults)
+    if as_json:
+        _print_json(asdict(verdict) | {"sound": verdict.sound})
+    else:
+        _show_verdict(verdict)
+    raise typer.Exit(0 if verdict.sound else 1)
+
+
+def _show_verdict(verdict: "Verdict") -> None:
+    for fault in verdict.faults:
+        print(f"CHANGED {fault.text()}")
+    for note in verdict.notes:
+        print(f"NOTE {note}")
+    seq, digest = verdict.head
+    print(f"{verdict.records:,} records, the last is {seq} {digest}")
+    if verdict.anchored:
+        print(f"{verdict.anchors:,} anchor lines; the log is anchored up to record {verdict.anchored}")
+    shredded = f", {verdict.shredded:,} shredded as recorded" if verdict.shredded else ""
+    print(f"{verdict.received:,} archived files decrypted and compared{shredded}")
+    print(f"{verdict.published:,} receipts and published files compared, {verdict.nights:,} nights")
+    print("Nothing was changed." if verdict.sound else "Something was changed: see the first line.")
+
+
+@app.command()
+def head(as_json: JsonOption = False) -> None:
+    """Print the head of the log as one line to keep elsewhere: on paper, in a mail, in a safe."""
+    from dataclasses import asdict
+
+    from posrecon.audit.log import head_of
+    from posrecon.errors import UsageError
+    from posrecon.settings import Settings
+
+    settings = Settings()
+    last = head_of(settings)
+    if last is None:
+        raise UsageError(f"{settings.audit}: there is no audit log yet.", next_step="Run a night first.")
+    if as_json:
+        _print_json(asdict(last))
+    else:
+        print(f"{last.seq}  {last.hash}  {last.at}")
+
+
+@app.command("log")
+def log_(
+    kind: Annotated[str | None, typer.Option(help="One kind of record.")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="The last ones at most; 0 = all.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """List the last records, oldest first."""
+    from collections import deque
+    from dataclasses import asdict
+
+    from posrecon.audit.log import Record, read_records
+    from posrecon.settings import Settings
+
+    kinds = frozenset({kind}) if kind else None
+    found: deque[Record] = deque(read_records(Settings(), kinds), maxlen=limit or None)
+    if as_json:
+        _print_json([asdict(one) for one in found])
+        return
+    for one in found:
+        print(f"{one.seq:>7}  {one.at[:19]}  {one.by:<12}  {one.kind:<18}  {_brief(one.payload)}")
+    if not found:
+        print("No record fits.")
+
+
+def _brief(payload: dict[str, Any]) -> str:
+    """Short facts of a record; lists and tables by their size."""
+    parts = []
+    for name, value in payload.items():
+        if isinstance(value, list | dict):
+            parts.append(f"{name}: {len(value):,}")
+        elif value is not None:
+            parts.append(f"{name} {str(value)[:60]}")
+    return ", ".join(parts)
+
+
+def _print_json(content: Any) -> None:
+    print(json.dumps(content, ensure_ascii=False, indent=2, default=_jsonable))
+
+
+def _jsonable(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, date) else str(value)
