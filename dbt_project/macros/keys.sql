@@ -25,8 +25,8 @@
 
 {# Tonight's settlement lines of every acquirer; their staging models have the same columns. #}
 {% macro staged_settlement_lines() -%}
-    {%- for acquirer in ['unionpay', 'wechat', 'alipay'] %}
-    select * from {{ ref('stg_' ~ acquirer ~ '__settlement_lines') }}
+    {%- for feed in ['unionpay', 'wechat', 'alipay', 'generic'] %}
+    select * from {{ ref('stg_' ~ feed ~ '__settlement_lines') }}
     {{ 'union all' if not loop.last }}
     {%- endfor %}
 {%- endmacro %}

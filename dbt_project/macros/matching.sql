@@ -17,6 +17,19 @@
     {%- endfor -%}
 {%- endmacro %}
 
+{# True for the acquirers that a rung serves. `other` in its list is every acquirer that no rung names. #}
+{% macro match_serves(rule, acquirer) -%}
+    {%- if 'other' not in rule.acquirers -%}
+        {{ acquirer }} in ('{{ rule.acquirers | join("', '") }}')
+    {%- else -%}
+        {%- set not_served = [] -%}
+        {%- for name in var('match_ladder') | map(attribute='acquirers') | sum(start=[]) | unique | sort -%}
+            {%- if name not in rule.acquirers -%}{%- do not_served.append(name) -%}{%- endif -%}
+        {%- endfor -%}
+        {{ acquirer }} not in ('{{ not_served | join("', '") }}')
+    {%- endif -%}
+{%- endmacro %}
+
 {# The `candidates` CTE of one rung: every (item, line) that agrees on all keys within the window.
    Expects CTEs `items` and `lines` with the columns of int_recon__matchable_items and _lines.
    A line that fits both an event that expects money and one that does not (declined, voided) is the former's. #}
@@ -37,7 +50,7 @@ fitting as (
             {%- endfor %}
             and {{ seconds_apart('items.txn_local', 'lines.txn_local') }} <= {{ rule.window_s }}
     where
-        items.acquirer in ('{{ rule.acquirers | join("', '") }}')
+        {{ match_serves(rule, 'items.acquirer') }}
         {%- if not rule.identifies %}
         and items.expects_settlement
         {%- endif %}

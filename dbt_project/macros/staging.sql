@@ -1,5 +1,6 @@
-{# Settlement lines of one acquirer: all acquirers have the same columns, null where a layout knows nothing of them. #}
-{% macro stage_settlement_lines(acquirer) -%}
+{# Settlement lines of one acquirer: all acquirers have the same columns, null where a layout knows nothing of them.
+   Without an acquirer, the lines of all those that have no staging model of their own. #}
+{% macro stage_settlement_lines(acquirer=none) -%}
 select
     ---------- ids
     {{ record_key() }} as line_key,
@@ -35,5 +36,9 @@ select
     settlement_date
 
 from {{ source('raw', 'settlement_lines') }}
+{% if acquirer -%}
 where acquirer = '{{ acquirer }}'
+{%- else -%}
+where acquirer is null or acquirer not in ('unionpay', 'wechat', 'alipay')
+{%- endif %}
 {%- endmacro %}

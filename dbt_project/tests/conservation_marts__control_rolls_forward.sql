@@ -26,22 +26,24 @@ balances as (
 
     select
         'terminal' as side,
-        case channel when 'card' then 'unionpay' else channel end as acquirer,
-        channel,
-        currency,
+        coalesce(routed.acquirer, {{ usual_acquirer('items.channel') }}) as acquirer,
+        items.channel,
+        items.currency,
         1 as opened_items,
-        {{ money_sign('txn_type') }} * amount_minor as opened_minor,
+        {{ money_sign('items.txn_type') }} * items.amount_minor as opened_minor,
         0 as left_items,
         0 as left_minor
-    from {{ source('opening', 'terminal_items') }}
-    where match_state in ('pending', 'unmatched', 'ambiguous')
+    from {{ source('opening', 'terminal_items') }} as items
+    left join {{ ref('int_recon__item_acquirers') }} as routed
+        on items.item_key = routed.item_key
+    where items.match_state in ('pending', 'unmatched', 'ambiguous')
 
     union all
 
     select
         'settlement' as side,
         acquirer,
-        case acquirer when 'unionpay' then 'card' else acquirer end as channel,
+        {{ channel_of_acquirer('acquirer') }} as channel,
         currency,
         1 as opened_items,
         gross_minor as opened_minor,
@@ -53,22 +55,24 @@ balances as (
 
     select
         'terminal' as side,
-        case channel when 'card' then 'unionpay' else channel end as acquirer,
-        channel,
-        currency,
+        coalesce(routed.acquirer, {{ usual_acquirer('items.channel') }}) as acquirer,
+        items.channel,
+        items.currency,
         0 as opened_items,
         0 as opened_minor,
         1 as left_items,
-        {{ money_sign('txn_type') }} * amount_minor as left_minor
-    from {{ ref('int_recon__closing_terminal_items') }}
-    where match_state in ('pending', 'unmatched', 'ambiguous')
+        {{ money_sign('items.txn_type') }} * items.amount_minor as left_minor
+    from {{ ref('int_recon__closing_terminal_items') }} as items
+    left join {{ ref('int_recon__item_acquirers') }} as routed
+        on items.item_key = routed.item_key
+    where items.match_state in ('pending', 'unmatched', 'ambiguous')
 
     union all
 
     select
         'settlement' as side,
         acquirer,
-        case acquirer when 'unionpay' then 'card' else acquirer end as channel,
+        {{ channel_of_acquirer('acquirer') }} as channel,
         currency,
         0 as opened_items,
         0 as opened_minor,

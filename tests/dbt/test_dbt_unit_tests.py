@@ -986,6 +986,13 @@ MUTATIONS = [
     ),
     (
         f"{RECON}/int_recon__payout_candidates.sql",
+        "entries.value_date = payouts.settlement_date and payouts.due_date = payouts.settlement_date",
+        "false",
+        "int_recon__payout_candidates",
+    ),
+    ("dbt_project.yml", "amex: 0, ", "", "int_recon__payout_pool"),
+    (
+        f"{RECON}/int_recon__payout_candidates.sql",
         "entries.value_date > payouts.settlement_date",
         "entries.value_date >= payouts.settlement_date",
         "int_recon__payout_candidates",
@@ -1305,6 +1312,42 @@ MUTATIONS = [
     ),
     (
         f"{RECON}/int_recon__acquirer_merchants.sql",
+        "select distinct",
+        "select",
+        "int_recon__acquirer_merchants",
+    ),
+    (
+        f"{RECON}/int_recon__item_acquirers.sql",
+        "order by length(listed.card_prefix) desc",
+        "order by length(listed.card_prefix) asc",
+        "int_recon__item_acquirers",
+    ),
+    (
+        f"{RECON}/int_recon__item_acquirers.sql",
+        "            and pool.channel = listed.channel\n",
+        "",
+        "int_recon__item_acquirers",
+    ),
+    (
+        f"{RECON}/int_recon__item_acquirers.sql",
+        "substr(coalesce(pool.card_masked, ''), 1, length(listed.card_prefix)) = listed.card_prefix",
+        "true",
+        "int_recon__item_acquirers",
+    ),
+    (
+        f"{RECON}/int_recon__expected_fees.sql",
+        "case when schedule.channel = asked.acquirer then 0 else 1 end asc,",
+        "",
+        "int_recon__expected_fees",
+    ),
+    (
+        "dbt_project.yml",
+        "acquirers: [wechat, alipay, other]",
+        "acquirers: [wechat, alipay]",
+        "int_recon__pass_1_order_number",
+    ),
+    (
+        f"{RECON}/int_recon__acquirer_merchants.sql",
         "where {{ column }} is not null",
         "where true",
         "int_recon__acquirer_merchants",
@@ -1323,7 +1366,7 @@ MUTATIONS = [
     ),
     (
         f"{RECON}/int_recon__matchable_items.sql",
-        "        and merchants.acquirer = case pool.channel when 'card' then 'unionpay' else pool.channel end\n",
+        "        and merchants.acquirer = coalesce(routed.acquirer, {{ usual_acquirer('pool.channel') }})\n",
         "",
         "int_recon__matchable_items",
     ),
@@ -1563,14 +1606,14 @@ MUTATIONS = [
     ),
     (
         "dbt_project.yml",
-        "acquirers: [wechat, alipay]",
-        "acquirers: [wechat, alipay, unionpay]",
+        "acquirers: [wechat, alipay, other]",
+        "acquirers: [wechat, alipay, unionpay, other]",
         "int_recon__pass_1_order_number",
     ),
     (
         "dbt_project.yml",
-        "acquirers: [wechat, alipay]",
-        "acquirers: [wechat]",
+        "acquirers: [wechat, alipay, other]",
+        "acquirers: [wechat, other]",
         "int_recon__pass_1_order_number",
     ),
     (

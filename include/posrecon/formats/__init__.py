@@ -33,6 +33,7 @@ LAYOUTS: dict[str, Layout] = {
     "generic_fixed": Layout(generic.peek_date, generic.parse),
     "mt940": Layout(mt940.peek_date, mt940.parse),
     "merchants_csv": Layout(reference_csv.peek_nothing, reference_csv.parse_merchants),
+    "acquirer_merchants_csv": Layout(reference_csv.peek_nothing, reference_csv.parse_acquirer_merchants),
     "terminals_csv": Layout(reference_csv.peek_nothing, reference_csv.parse_terminals),
     "fee_schedule_csv": Layout(reference_csv.peek_nothing, reference_csv.parse_fee_schedule),
 }

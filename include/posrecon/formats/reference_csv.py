@@ -1,4 +1,4 @@
-"""Reference lists: merchants, terminals, fee schedule (UTF-8 CSV). A list with a bad line is refused whole.
+"""Reference lists: merchants, their other acquirers, terminals, fees (UTF-8 CSV). A bad line refuses a list whole.
 
 A merchant or a fee that is silently missing would blame acquirers for what is our own mistake, and yesterday's
 list is still in force, so nothing is gained by loading part of a list.
@@ -48,6 +48,26 @@ _KINDS: dict[str, tuple[str, tuple[str, ...], str, str]] = {
             then 'currency "' || coalesce(currency, '') || '" is not an ISO 4217 code such as CNY'
         when count(*) over (partition by merchant_id) > 1 then 'merchant_id "' || merchant_id || '" is listed twice'""",
     ),
+    "acquirer_merchants": (
+        "acquirer_merchants.csv",
+        ("merchant_id", "channel", "card_prefix", "acquirer", "acquirer_merchant_id"),
+        "merchant_id, channel, card_prefix, acquirer, acquirer_merchant_id",
+        r"""when merchant_id is null then 'merchant_id is empty'
+        when channel is null or channel not in ('card', 'wechat', 'alipay')
+            then 'channel "' || coalesce(channel, '') || '" is not known, expected card, wechat or alipay'
+        when card_prefix is not null and not regexp_full_match(card_prefix, '\d{1,6}')
+            then 'card_prefix "' || card_prefix || '" is not 1 to 6 digits'
+        when acquirer is null or not regexp_full_match(acquirer, '[a-z][a-z0-9_]*')
+            then 'acquirer "' || coalesce(acquirer, '') || '" is not a name such as allinpay'
+        when acquirer in ('unionpay', 'wechat', 'alipay', 'other')
+            then 'acquirer "' || acquirer || '" cannot stand here: its numbers are in merchants.csv'
+        when acquirer_merchant_id is null then 'acquirer_merchant_id is empty'
+        when count(*) over (partition by merchant_id, channel, coalesce(card_prefix, '')) > 1
+            then 'merchant_id "' || merchant_id || '" has two acquirers for the same cards of channel ' || channel
+        when min(acquirer_merchant_id) over (partition by merchant_id, acquirer) <> acquirer_merchant_id
+            or max(acquirer_merchant_id) over (partition by merchant_id, acquirer) <> acquirer_merchant_id
+            then 'merchant_id "' || merchant_id || '" has two numbers at ' || acquirer || ', expected one'""",
+    ),
     "terminals": (
         "terminals.csv",
         ("terminal_id", "merchant_id", "model", "location", "installed_on", "removed_on"),
@@ -89,6 +109,11 @@ def peek_nothing(path: Path, source: Source) -> date | None:
 def parse_merchants(job: Job) -> Parsed:
     """Parse merchants.csv; a list with a bad line is refused whole (LayoutError)."""
     return _parse(job, "merchants")
+
+
+def parse_acquirer_merchants(job: Job) -> Parsed:
+    """Parse acquirer_merchants.csv; a list with a bad line is refused whole (LayoutError)."""
+    return _parse(job, "acquirer_merchants")
 
 
 def parse_terminals(job: Job) -> Parsed:

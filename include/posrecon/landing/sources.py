@@ -35,10 +35,8 @@ LayoutName = Literal[
     "bai2",
     "generic_delimited",
     "generic_fixed",
-    "bai2",
-    "generic_delimited",
-    "generic_fixed",
     "merchants_csv",
+    "acquirer_merchants_csv",
     "terminals_csv",
     "fee_schedule_csv",
 ]
@@ -50,7 +48,12 @@ class Expected(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     calendar: Literal["daily", "banking_days"]
-    per: Literal["unionpay_mer_id", "wechat_mch_id", "alipay_pid", "settlement_account"] | None = Field(
+    per: (
+        Literal[
+            "unionpay_mer_id", "wechat_mch_id", "alipay_pid", "settlement_account", "acquirer_merchant_id"
+        ]
+        | None
+    ) = Field(
         default=None, description="Merchant field with one file per distinct value; none = one file for all."
     )
 
@@ -82,13 +85,18 @@ class Source(BaseModel):
     zone: str
     cut_off: time | None = None
     encoding: str = "utf-8"
-    acquirer: Literal["unionpay", "wechat", "alipay"] | None = Field(
+    acquirer: str | None = Field(
         default=None,
-        description="Whose settlement it is; another name would be read and then matched with nothing.",
+        pattern=r"^[a-z][a-z0-9_]*$",
+        description="Whose settlement it is: unionpay, wechat, alipay, or any name that acquirer_merchants.csv uses.",
     )
     currency: str | None = None
     txn_codes: dict[str, Literal["sale", "refund"]] = Field(default_factory=dict)
     acquirer_patterns: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    payout_patterns: tuple[str, ...] = Field(
+        default=(),
+        description="How bank texts name this acquirer; every bank source knows them, before its own patterns.",
+    )
     takes: tuple[BankDocument, ...] = Field(
         default=("statement",),
         min_length=1,
@@ -127,6 +135,11 @@ class Source(BaseModel):
                 cls._valid_pattern(pattern)
         return value
 
+    @field_validator("payout_patterns")
+    @classmethod
+    def _valid_payout_patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(cls._valid_pattern(pattern) for pattern in value)
+
     @field_validator("encoding")
     @classmethod
     def _known_encoding(cls, value: str) -> str:
@@ -138,6 +151,10 @@ class Source(BaseModel):
 
     @model_validator(mode="after")
     def _table_fits(self) -> "Source":
+        if self.acquirer == "other":
+            raise ValueError("acquirer: other is every acquirer that the match ladder does not name")
+        if self.payout_patterns and not self.acquirer:
+            raise ValueError("payout_patterns: expected with an acquirer, and only there")
         is_generic = self.layout.startswith("generic_")
         if is_generic != (self.table is not None):
             raise ValueError(
@@ -218,7 +235,33 @@ def _load(stamp: tuple[tuple[Path, int], ...]) -> tuple[Source, ...]:
         if source.name in sources:
             raise PosreconError(f'{path}: name "{source.name}" is used by another source.')
         sources[source.name] = source
-    return tuple(sources[name] for name in sorted(sources))
+    return with_payout_patterns(tuple(sources[name] for name in sorted(sources)))
+
+
+def with_payout_patterns(sources: tuple[Source, ...]) -> tuple[Source, ...]:
+    """The sources, with every bank source knowing how bank texts name each acquirer.
+
+    An acquirer described by a YAML of its own comes first: its name may contain that of another one.
+    """
+    named: dict[str, tuple[str, ...]] = {}
+    for source in sources:
+        if source.acquirer and source.payout_patterns:
+            named[source.acquirer] = (*named.get(source.acquirer, ()), *source.payout_patterns)
+    if not named:
+        return sources
+    return tuple(
+        source.model_copy(
+            update={
+                "acquirer_patterns": {
+                    name: (*named.get(name, ()), *source.acquirer_patterns.get(name, ()))
+                    for name in (*named, *(name for name in source.acquirer_patterns if name not in named))
+                }
+            }
+        )
+        if source.feed == "bank"
+        else source
+        for source in sources
+    )
 
 
 def load_source(path: Path) -> Source:

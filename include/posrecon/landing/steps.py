@@ -42,6 +42,7 @@ from posrecon.settings import Settings
 log = logging.getLogger(__name__)
 
 MERCHANTS = "merchants"
+ACQUIRER_MERCHANTS = "acquirer_merchants"
 
 
 # -------------------------------------------------------------------------------- receive
@@ -402,23 +403,30 @@ def _expected(
     have a further part when a day comes in several files.
     """
     day = run_date - timedelta(days=1)
-    lists = [(night, file) for night, file in seen if file.source == MERCHANTS and file.state == "loaded"]
     rows: list[tuple[str, str, str, str, date]] = []
     for source in sources:
         expected = source.expected
         if expected is None or not expected.falls_on(day):
             continue
-        keys = [""] if expected.per is None else _merchant_keys(settings, lists[-1:], expected.per)
-        rows += [(source.name, source.feed, source.logical_name(key, day), key, day) for key in keys]
+        keys = [""] if expected.per is None else _merchant_keys(settings, seen, expected.per, source.acquirer)
+        # Whose rows are missing is what a reader asks: the acquirer, whichever folder its files come through.
+        feed = source.acquirer or source.feed
+        rows += [(source.name, feed, source.logical_name(key, day), key, day) for key in keys]
     return rows
 
 
-def _merchant_keys(settings: Settings, newest: list[tuple[date, Outcome]], column: str) -> list[str]:
-    """Distinct values of one field of the merchants in force."""
-    for night, file in newest:
-        path = settings.raw / MERCHANTS / f"run_date={night}" / f"{file.file_id}.parquet"
-        values = pq.ParquetFile(path).read(columns=[column]).column(column).to_pylist()
-        return sorted({value for value in values if value})
+def _merchant_keys(
+    settings: Settings, seen: list[tuple[date, Outcome]], column: str, acquirer: str | None
+) -> list[str]:
+    """Distinct values of one field of the merchants in force: all of them, or those of one acquirer."""
+    dataset = ACQUIRER_MERCHANTS if column == "acquirer_merchant_id" else MERCHANTS
+    lists = [(night, file) for night, file in seen if file.source == dataset and file.state == "loaded"]
+    for night, file in lists[-1:]:
+        path = settings.raw / dataset / f"run_date={night}" / f"{file.file_id}.parquet"
+        rows = pq.ParquetFile(path).read().to_pylist()
+        return sorted(
+            {row[column] for row in rows if row[column] and row.get("acquirer", acquirer) == acquirer}
+        )
     return []
 
 

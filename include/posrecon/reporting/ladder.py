@@ -13,6 +13,7 @@ import yaml
 
 from posrecon.reporting.lookup import Row, rows_of
 from posrecon.settings import Settings
+from posrecon.warehouse.expose import reference_in_force
 from posrecon.warehouse.manifests import published_nights
 from posrecon.warehouse.sql import identifier, literal, read_parquet
 
@@ -22,8 +23,7 @@ CANDIDATES_SHOWN_MAX = 10
 _EVENTS = """
 create view events as
 select
-    files.file_name, records.line_no,
-    case records.channel when 'card' then 'unionpay' else records.channel end as acquirer,
+    files.file_name, records.line_no, records.acquirer,
     coalesce(merchants.acquirer_merchant_id, records.merchant_id) as merchant_id,
     records.terminal_id, records.stan, records.rrn, records.auth_code, records.merchant_order_no,
     case records.txn_type when 'refund' then 'refund' else 'sale' end as direction,
@@ -31,12 +31,26 @@ select
     records.currency,
     case records.txn_type when 'refund' then -records.amount_minor else records.amount_minor end as amount_minor,
     records.txn_local, cast(records.txn_local as date) as business_date
-from raw_events as records
+from (
+    select
+        raw_events.*,
+        -- As int_recon__item_acquirers: the listed acquirer with the longest card prefix, else the channel's usual one.
+        coalesce(
+            (
+                select max_by(listed.acquirer, length(coalesce(listed.card_prefix, '')))
+                from acquirer_merchants as listed
+                where
+                    listed.merchant_id = raw_events.merchant_id
+                    and listed.channel = raw_events.channel
+                    and starts_with(coalesce(raw_events.card_masked, ''), coalesce(listed.card_prefix, ''))
+            ),
+            case raw_events.channel when 'card' then 'unionpay' else raw_events.channel end
+        ) as acquirer
+    from raw_events
+) as records
 inner join files using (file_no)
 left join merchants
-    on
-        records.merchant_id = merchants.merchant_id
-        and merchants.acquirer = case records.channel when 'card' then 'unionpay' else records.channel end
+    on records.merchant_id = merchants.merchant_id and merchants.acquirer = records.acquirer
 where records.txn_type in ('sale', 'refund', 'preauth_completion')
 """
 
@@ -115,7 +129,9 @@ def as_text(tried: list[dict[str, Any]]) -> list[str]:
 
 def _ladder(settings: Settings, acquirer: str) -> list[dict[str, Any]]:
     project = yaml.safe_load((settings.dbt_dir / "dbt_project.yml").read_text(encoding="utf-8"))
-    return [rule for rule in project["vars"]["match_ladder"] if acquirer in rule["acquirers"]]
+    ladder: list[dict[str, Any]] = project["vars"]["match_ladder"]
+    is_named = any(acquirer in rule["acquirers"] for rule in ladder)
+    return [rule for rule in ladder if (acquirer if is_named else "other") in rule["acquirers"]]
 
 
 def _open(raw: duckdb.DuckDBPyConnection, settings: Settings, published: duckdb.DuckDBPyConnection) -> bool:
@@ -132,7 +148,21 @@ def _open(raw: duckdb.DuckDBPyConnection, settings: Settings, published: duckdb.
         "union all select 'wechat', merchant_id, wechat_mch_id from dim_merchants where wechat_mch_id is not null "
         "union all select 'alipay', merchant_id, alipay_pid from dim_merchants where alipay_pid is not null"
     ).to_arrow_table()
-    raw.register("merchants", merchants)
+    raw.register("usual_merchants", merchants)
+    listed = reference_in_force(raw, settings, "acquirer_merchants", until=nights[-1])
+    raw.execute(
+        "create view acquirer_merchants as "
+        + (
+            f"select * from {read_parquet(listed)}"
+            if listed
+            else "select null::varchar as merchant_id, null::varchar as channel, null::varchar as card_prefix, "
+            "null::varchar as acquirer, null::varchar as acquirer_merchant_id where false"
+        )
+    )
+    raw.execute(
+        "create view merchants as select acquirer, merchant_id, acquirer_merchant_id from usual_merchants "
+        "union select acquirer, merchant_id, acquirer_merchant_id from acquirer_merchants"
+    )
     raw.execute(
         f"create view files as select file_no, file_name from {read_parquet(files)} where state = 'loaded'"
     )

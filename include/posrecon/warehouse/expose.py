@@ -17,7 +17,7 @@ from posrecon.warehouse.manifests import previous_night, published_nights
 from posrecon.warehouse.sql import identifier, read_parquet
 
 # Reference data stays in force until a newer file arrives; all else is tonight's.
-REFERENCE_TABLES = frozenset({"merchants", "terminals", "fee_schedule"})
+REFERENCE_TABLES = frozenset({"merchants", "acquirer_merchants", "terminals", "fee_schedule"})
 
 
 def expose(settings: Settings, run_date: date) -> None:
@@ -90,7 +90,7 @@ def _expose_raw(warehouse: duckdb.DuckDBPyConnection, settings: Settings, run_da
             _create_view(warehouse, "raw", table, _partitions(settings.quarantine / tonight, loaded))
         elif table.name in REFERENCE_TABLES:
             _create_view(
-                warehouse, "raw", table, _newest_reference(warehouse, settings, table.name, registries)
+                warehouse, "raw", table, reference_in_force(warehouse, settings, table.name, until=run_date)
             )
         else:
             _create_view(warehouse, "raw", table, _partitions(settings.raw / table.name / tonight, loaded))
@@ -154,14 +154,14 @@ def _partitions(folder: Path, file_ids: Sequence[str]) -> list[Path]:
     return [path for file_id in file_ids if (path := folder / f"{file_id}.parquet").exists()]
 
 
-def _newest_reference(
-    warehouse: duckdb.DuckDBPyConnection, settings: Settings, dataset: str, registries: Sequence[Path]
+def reference_in_force(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, dataset: str, *, until: date
 ) -> list[Path]:
-    """The partition of the reference file that arrived last and was loaded; none when there never was one."""
-    for registry in reversed(registries):
+    """The partition of the reference list that arrived last and was loaded, up to a night; none if there is none."""
+    for registry in reversed(_registries(settings, until=until)):
         folder = settings.raw / dataset / f"run_date={_date_of(registry)}"
         if folder.is_dir():
-            found = _partitions(folder, _loaded_files(warehouse, [registry]))
+            found = _partitions(folder, _loaded_files(connection, [registry]))
             if found:
                 return found[-1:]
     return []

@@ -7,6 +7,7 @@ from posrecon.settings import Settings
 from tests.unit.landing.files import MERCHANTS, NIGHT, log_of, parse_one, raw
 
 FEES = "merchant_id,channel,card_type,rate_bps,cap_minor,effective_from,effective_to"
+ACQUIRERS = "merchant_id,channel,card_prefix,acquirer,acquirer_merchant_id"
 TERMINALS = "terminal_id,merchant_id,model,location,installed_on,removed_on"
 
 
@@ -67,3 +68,35 @@ def test_a_merchant_listed_twice__refuses_the_list_with_both_lines(settings: Set
 
 def test_a_list_without_records__is_refused(settings: Settings) -> None:
     assert parse_one(settings, "reference", "fee_schedule.csv", log_of(header=FEES)).state == "rejected"
+
+
+def test_acquirers__load_with_an_empty_prefix_for_all_cards(settings: Settings) -> None:
+    outcome = parse_one(
+        settings,
+        "reference",
+        "acquirer_merchants.csv",
+        log_of("M1,card,,allinpay,55260010", "M1,card,37,amex,9876543210", header=ACQUIRERS),
+    )
+    assert (outcome.state, outcome.loaded) == ("loaded", 2)
+    assert [row["card_prefix"] for row in raw(settings, "acquirer_merchants")] == [None, "37"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        (["M1,cash,,allinpay,1"], 'channel "cash" is not known'),
+        (["M1,card,3x,amex,1"], 'card_prefix "3x" is not 1 to 6 digits'),
+        (["M1,card,,All Pay,1"], 'acquirer "All Pay" is not a name such as allinpay'),
+        (["M1,card,,other,1"], 'acquirer "other" cannot stand here'),
+        (["M1,card,,unionpay,1"], "its numbers are in merchants.csv"),
+        (["M1,card,,allinpay,"], "acquirer_merchant_id is empty"),
+        (["M1,card,,allinpay,1", "M1,card,,amex,2"], "two acquirers for the same cards"),
+        (["M1,card,,allinpay,1", "M1,wechat,,allinpay,2"], "two numbers at allinpay"),
+    ],
+)
+def test_acquirers_that_contradict_each_other_or_a_rule__are_refused_whole(
+    settings: Settings, lines: list[str], reason: str
+) -> None:
+    outcome = parse_one(settings, "reference", "acquirer_merchants.csv", log_of(*lines, header=ACQUIRERS))
+    assert outcome.state == "rejected"
+    assert reason in (outcome.reason or "")

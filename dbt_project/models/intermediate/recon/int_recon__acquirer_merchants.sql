@@ -13,5 +13,15 @@ select
     settlement_account
 from {{ ref('stg_reference__merchants') }}
 where {{ column }} is not null
-{{ 'union all' if not loop.last }}
+
+union all
 {% endfor %}
+-- An acquirer may settle several channels of a merchant, under one id.
+select distinct
+    listed.acquirer,
+    listed.merchant_id,
+    listed.acquirer_merchant_id,
+    merchants.settlement_account
+from {{ ref('stg_reference__acquirer_merchants') }} as listed
+left join {{ ref('stg_reference__merchants') }} as merchants
+    on listed.merchant_id = merchants.merchant_id

@@ -30,10 +30,12 @@ items as (
     from {{ ref('int_recon__item_states') }} as states
     inner join {{ ref('int_recon__terminal_pool') }} as pool
         on states.item_key = pool.item_key
+    left join {{ ref('int_recon__item_acquirers') }} as routed
+        on states.item_key = routed.item_key
     left join {{ ref('int_recon__acquirer_merchants') }} as merchants
         on
             pool.merchant_id = merchants.merchant_id
-            and merchants.acquirer = case pool.channel when 'card' then 'unionpay' else pool.channel end
+            and merchants.acquirer = coalesce(routed.acquirer, {{ usual_acquirer('pool.channel') }})
     where states.match_state = 'unmatched'
 
 ),

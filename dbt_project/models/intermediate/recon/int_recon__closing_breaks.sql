@@ -19,6 +19,7 @@ found as (
         terminal_files.file_name as terminal_file,
         coalesce(found.item_key, found.batch_close_key) % 4294967296 as terminal_line,
         items.channel as terminal_channel,
+        routed.acquirer as routed_acquirer,
         coalesce(items.merchant_id, batches.merchant_id, found.merchant_id) as terminal_merchant_id,
         coalesce(items.terminal_id, batches.terminal_id, found.terminal_id) as terminal_terminal_id,
         items.txn_at as terminal_txn_at,
@@ -39,6 +40,8 @@ found as (
     from {{ ref('int_recon__breaks_found') }} as found
     left join {{ ref('int_recon__terminal_pool') }} as items
         on found.item_key = items.item_key
+    left join {{ ref('int_recon__item_acquirers') }} as routed
+        on found.item_key = routed.item_key
     left join {{ ref('stg_terminal__batch_closes') }} as batches
         on found.batch_close_key = batches.batch_close_key
     -- The record after a gap may be of an earlier night and no longer in the pool; its key still says where it stands.
@@ -98,20 +101,14 @@ opened_tonight as (
             identified.payout_acquirer,
             identified.settlement_acquirer,
             identified.entry_acquirer,
-            case identified.terminal_channel when 'card' then 'unionpay' else identified.terminal_channel end
+            identified.routed_acquirer,
+            {{ usual_acquirer('identified.terminal_channel') }}
         ) as acquirer,
         coalesce(
             identified.terminal_channel,
-            case
-            coalesce(identified.settlement_acquirer, identified.payout_acquirer, identified.entry_acquirer)
-                when 'unionpay' then 'card'
-                else
-                    coalesce(
-                        identified.settlement_acquirer,
-                        identified.payout_acquirer,
-                        identified.entry_acquirer
-                    )
-            end
+            {{ channel_of_acquirer(
+                'coalesce(identified.settlement_acquirer, identified.payout_acquirer, identified.entry_acquirer)'
+            ) }}
         ) as channel,
         coalesce(
             identified.terminal_merchant_id,

@@ -1,6 +1,7 @@
 -- Grain: one row per settlement line of the pool whose merchant has a rate in force.
--- The row of the schedule in force on the transaction's business date applies; a rate for the card type beats `*`,
--- then the later effective_from. The fee is judged on the settled gross.
+-- The row of the schedule in force on the transaction's business date applies; a rate that names the acquirer beats
+-- one for its channel, then a rate for the card type beats `*`, then the later effective_from. The fee is judged on
+-- the settled gross.
 
 with
 
@@ -9,7 +10,8 @@ lines as (
     select
         line_key,
         merchant_id,
-        case acquirer when 'unionpay' then 'card' else acquirer end as channel,
+        acquirer,
+        {{ channel_of_acquirer('acquirer') }} as channel,
         card_type,
         cast(txn_local as date) as business_date,
         gross_minor
@@ -22,6 +24,7 @@ asked as (
 
     select distinct
         merchant_id,
+        acquirer,
         channel,
         card_type,
         business_date
@@ -36,8 +39,9 @@ in_force as (
         schedule.rate_bps,
         schedule.cap_minor,
         row_number() over (
-            partition by asked.merchant_id, asked.channel, asked.card_type, asked.business_date
+            partition by asked.merchant_id, asked.acquirer, asked.card_type, asked.business_date
             order by
+                case when schedule.channel = asked.acquirer then 0 else 1 end asc,
                 case when schedule.card_type = '*' then 1 else 0 end asc,
                 schedule.effective_from desc,
                 schedule.rate_bps asc,
@@ -47,7 +51,7 @@ in_force as (
     inner join {{ ref('stg_reference__fee_schedule') }} as schedule
         on
             asked.merchant_id = schedule.merchant_id
-            and asked.channel = schedule.channel
+            and (schedule.channel = asked.acquirer or schedule.channel = asked.channel)
             and (schedule.card_type = '*' or asked.card_type = schedule.card_type)
             and asked.business_date between schedule.effective_from and schedule.effective_to
 
@@ -64,7 +68,7 @@ from lines
 inner join in_force
     on
         lines.merchant_id = in_force.merchant_id
-        and lines.channel = in_force.channel
+        and lines.acquirer = in_force.acquirer
         and lines.card_type is not distinct from in_force.card_type
         and lines.business_date = in_force.business_date
 where in_force.preference = 1

@@ -4,7 +4,7 @@
 select
     pool.item_key,
     expected.expects_settlement,
-    case pool.channel when 'card' then 'unionpay' else pool.channel end as acquirer,
+    coalesce(routed.acquirer, {{ usual_acquirer('pool.channel') }}) as acquirer,
     -- The acquirer's id of the merchant is what both sides know: shops of a chain may share it.
     coalesce(merchants.acquirer_merchant_id, pool.merchant_id) as merchant_id,
     pool.terminal_id,
@@ -22,8 +22,10 @@ select
 from {{ ref('int_recon__terminal_pool') }} as pool
 inner join {{ ref('int_recon__expected_items') }} as expected
     on pool.item_key = expected.item_key
+left join {{ ref('int_recon__item_acquirers') }} as routed
+    on pool.item_key = routed.item_key
 left join {{ ref('int_recon__acquirer_merchants') }} as merchants
     on
         pool.merchant_id = merchants.merchant_id
-        and merchants.acquirer = case pool.channel when 'card' then 'unionpay' else pool.channel end
+        and merchants.acquirer = coalesce(routed.acquirer, {{ usual_acquirer('pool.channel') }})
 where expected.is_matchable

@@ -119,7 +119,11 @@ inner join entries
         payouts.acquirer = entries.acquirer
         and payouts.settlement_account = entries.account
         and payouts.currency = entries.currency
-        and entries.value_date > payouts.settlement_date
+        -- Money comes after the settlement date, or on it when the acquirer's file names the day on which it pays.
+        and (
+            entries.value_date > payouts.settlement_date
+            or (entries.value_date = payouts.settlement_date and payouts.due_date = payouts.settlement_date)
+        )
         and entries.value_date <= payouts.due_date + interval '{{ var("payout_window_days") }} days'
 inner join texts
     on entries.entry_key = texts.entry_key

@@ -99,6 +99,6 @@ from summed
 inner join {{ ref('stg_reference__banking_calendar') }} as calendar
     on summed.settlement_date = calendar.calendar_date
 inner join banking_days
-    on calendar.banking_day_no + {{ var('payout_due_days') }} = banking_days.banking_day_no
+    on calendar.banking_day_no + {{ payout_due_days('summed.acquirer') }} = banking_days.banking_day_no
 left join {{ ref('stg_reference__merchants') }} as merchants
     on summed.merchant_id = merchants.merchant_id

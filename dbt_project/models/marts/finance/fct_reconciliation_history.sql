@@ -78,7 +78,7 @@ with_terminal as (
                 then greatest(1, settled_day.banking_day_no - due_day.banking_day_no)
             when lines.settlement_date is not null then 0
         end as days_late,
-        case items.channel when 'card' then 'unionpay' else items.channel end as acquirer,
+        coalesce(routed.acquirer, {{ usual_acquirer('items.channel') }}) as acquirer,
         items.channel,
         items.merchant_id,
         items.terminal_id,
@@ -106,6 +106,8 @@ with_terminal as (
     from items
     left join lines
         on items.line_key = lines.line_key
+    left join {{ ref('int_recon__item_acquirers') }} as routed
+        on items.item_key = routed.item_key
     left join calendar as due_day
         on items.due_date = due_day.calendar_date
     left join calendar as settled_day
@@ -126,7 +128,7 @@ without_terminal as (
         settlement_date,
         cast(null as bigint) as days_late,
         acquirer,
-        case acquirer when 'unionpay' then 'card' else acquirer end as channel,
+        {{ channel_of_acquirer('acquirer') }} as channel,
         merchant_id,
         terminal_id,
         cast(null as varchar) as batch_no,

@@ -9,7 +9,7 @@ sides as (
 
     select
         'terminal' as side,
-        case pool.channel when 'card' then 'unionpay' else pool.channel end as acquirer,
+        coalesce(routed.acquirer, {{ usual_acquirer('pool.channel') }}) as acquirer,
         pool.channel,
         states.currency,
         states.opening_state,
@@ -18,13 +18,15 @@ sides as (
     from {{ ref('int_recon__item_states') }} as states
     inner join {{ ref('int_recon__terminal_pool') }} as pool
         on states.item_key = pool.item_key
+    left join {{ ref('int_recon__item_acquirers') }} as routed
+        on states.item_key = routed.item_key
 
     union all
 
     select
         'settlement' as side,
         pool.acquirer,
-        case pool.acquirer when 'unionpay' then 'card' else pool.acquirer end as channel,
+        {{ channel_of_acquirer('pool.acquirer') }} as channel,
         states.currency,
         states.opening_state,
         states.match_state,
