@@ -66,8 +66,9 @@ format: $(READY) ## Rewrite Python and SQL to the house style
 typecheck: $(READY) ## mypy --strict on include/
 	$(BIN)/mypy
 
-bench: $(READY) ## Time a night of a million events; writes var/bench/report.md
+bench: $(READY) ## Time a night of a million events and the reader of every layout; writes var/bench/*.md
 	@$(BIN)/python -m tests.benchmarks.night
+	@$(BIN)/python -m tests.benchmarks.layouts
 
 docs: $(READY) ## Write docs/tables.md anew from the models' YAML
 	@$(BIN)/python docs/make_tables.py
