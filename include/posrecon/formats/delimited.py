@@ -31,8 +31,6 @@ CHUNK = 8 * 1024 * 1024
 LINE_BYTES_MAX = 1024 * 1024
 BOM = b"\xef\xbb\xbf"
 _CONTROL = bytes(byte for byte in range(32) if byte not in b"\t\r\n")
-# Blanks or tabs around a field; without any, SQL does not trim.
-_PADDING = (b" \n", b"\n ", b" \r", b"\t")
 # Blanks that only a Unicode trim takes away: the ideographic one and the one that does not break.
 WIDE_BLANKS = ("\u3000".encode(), "\u00a0".encode())
 _NO_LAST_LINE = 2**62
@@ -289,25 +287,41 @@ def _scan(path: Path, delimiter: str) -> _Scan:
     """One look at all bytes: what decides how the file is read, and the independent record count."""
     result = _Scan(size=path.stat().st_size)
     parting = delimiter.encode()
-    padding = (*_PADDING, *WIDE_BLANKS, b" " + parting, parting + b" ")
-    control = _CONTROL.replace(parting, b"")
     for chunk in chunks(path):
-        ends = _line_ends(chunk)
+        data = np.frombuffer(chunk, np.uint8)
+        ends = np.flatnonzero(data == 10)
         lengths = np.diff(ends, prepend=-1) - 1
         result.lines += len(ends)
         result.blank += int(np.count_nonzero(lengths == 0))
         result.longest = max(result.longest, int(lengths.max()))
         result.quotes += chunk.count(b'"')
-        if b"\r" in chunk:
-            pairs = chunk.count(b"\r\n")
-            result.lone_returns += chunk.count(b"\r") - pairs
-            data = np.frombuffer(chunk, np.uint8)
+        returns = chunk.count(b"\r")
+        if returns:
+            result.lone_returns += returns - chunk.count(b"\r\n")
             result.blank += int(np.count_nonzero((lengths == 1) & (data[ends - 1] == 13)))
-        result.is_padded = result.is_padded or any(pattern in chunk for pattern in padding)
-        result.control += len(chunk) - len(chunk.translate(None, control))
-        if result.is_utf8 and not chunk.isascii():
+        tabs = chunk.count(b"\t")
+        is_ascii = chunk.isascii()
+        result.is_padded = (
+            result.is_padded
+            or (tabs > 0 and parting != b"\t")
+            or (not is_ascii and any(blank in chunk for blank in WIDE_BLANKS))
+            or (b" " in chunk and _has_padding(data, parting))
+        )
+        # Every byte below the blank that is no tab, line end or delimiter; counted, because that takes no copy.
+        partings = chunk.count(parting) if parting[0] < 32 and parting != b"\t" else 0
+        result.control += int(np.count_nonzero(data < 32)) - len(ends) - returns - tabs - partings
+        if result.is_utf8 and not is_ascii:
             result.is_utf8 = _is_utf8(chunk)
     return result
+
+
+def _has_padding(data: npt.NDArray[np.uint8], parting: bytes) -> bool:
+    """A blank stands at an edge of a field."""
+    # The last byte is a line end, so a blank always has a byte behind it; before the first one a line begins.
+    blanks = np.flatnonzero(data == 32)
+    before, after = np.where(blanks > 0, data[blanks - 1], 10), data[blanks + 1]
+    edges = (before == 10) | (before == parting[-1]) | (after == 10) | (after == 13) | (after == parting[0])
+    return bool(edges.any())
 
 
 def _is_utf8(data: bytes) -> bool:
