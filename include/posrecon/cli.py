@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from rich.table import Table
 
+    from posrecon.landing.decisions import Action
     from posrecon.night import NightSummary, Step, WaitingFile
     from posrecon.settings import Settings
+    from posrecon.warehouse.revisions import NightChange
 
 WAITING_NAMES_SHOWN_MAX = 3
 
@@ -38,6 +40,14 @@ app = typer.Typer(
 )
 app.add_typer(sources_app)
 app.add_typer(audit_app)
+files_app = typer.Typer(
+    name="files",
+    help="List the files that came, were refused or are missing; decide about those that are held.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(files_app)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
@@ -252,20 +262,23 @@ def status(as_json: JsonOption = False, as_csv: CsvOption = False) -> None:
     )  # fmt: skip
 
 
-@app.command()
+@files_app.callback()
 def files(
+    context: typer.Context,
     run_date: Annotated[
         datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="One night.")
     ] = None,
     state: Annotated[
-        str | None, typer.Option(help="loaded, rejected, duplicate, conflict, missing …")
+        str | None, typer.Option(help="loaded, rejected, duplicate, conflict, superseded, missing …")
     ] = None,
     source: Annotated[str | None, typer.Option(help="Name of a source.")] = None,
     limit: LimitOption = 100,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
 ) -> None:
-    """List the files that came, were refused or are missing."""
+    """List the files that came, were refused or are missing; decide about those that are held."""
+    if context.invoked_subcommand is not None:
+        return
     from posrecon.reporting.lookup import files as find
 
     rows, total = find(
@@ -280,6 +293,120 @@ def files(
         total=total,
         shown=("run_date", "state", "source", "file_name", "business_date", "records", "reason"),
     )
+
+
+FileArgument = Annotated[
+    str, typer.Argument(metavar="FILE", help="Name of the held file, or its id where several have the name.")
+]
+ReasonOption = Annotated[str, typer.Option(help="Why; kept for ever.")]
+ByOption = Annotated[
+    str | None, typer.Option("--by", help="Who decides; by default the user of this machine.")
+]
+
+
+@files_app.command()
+def accept(
+    file: FileArgument,
+    reason: ReasonOption,
+    supersede: Annotated[
+        bool, typer.Option("--supersede", help="It takes the place of the file that is loaded.")
+    ] = False,
+    by: ByOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Accept a file that is held as a conflict; rebuilds every night that it touches from the archive."""
+    if not supersede:
+        raise UsageError(
+            f"{file}: a held file can only be accepted in place of the one that is loaded.",
+            next_step="Say so: add --supersede.",
+        )
+    _decide(file, action="supersede", reason=reason, by=by, as_json=as_json)
+
+
+@files_app.command()
+def reject(
+    file: FileArgument, reason: ReasonOption, by: ByOption = None, as_json: JsonOption = False
+) -> None:
+    """Reject a file that is held as a conflict: it never has any effect."""
+    _decide(file, action="reject", reason=reason, by=by, as_json=as_json)
+
+
+@files_app.command()
+def decisions(as_json: JsonOption = False, as_csv: CsvOption = False) -> None:
+    """List what was decided about held files, by whom and why."""
+    from dataclasses import asdict
+
+    from posrecon.landing.decisions import read_decisions
+
+    _show_rows(
+        [asdict(decision) for decision in read_decisions(_settings())],
+        as_json=as_json,
+        as_csv=as_csv,
+        title="Decisions",
+        empty="Nothing has been decided.",
+        shown=(
+            "decision_no", "action", "file_name", "run_date", "superseded_run_date", "decided_by", "decided_at",
+            "reason",
+        ),
+    )  # fmt: skip
+
+
+def _decide(file: str, *, action: "Action", reason: str, by: str | None, as_json: bool) -> None:
+    from dataclasses import asdict
+    from getpass import getuser
+    from zoneinfo import ZoneInfo
+
+    from posrecon.night import decide_file
+
+    settings = _settings()
+    with _progress() as observer:
+        decision, changes = decide_file(
+            settings,
+            file,
+            action=action,
+            reason=reason,
+            decided_by=getuser() if by is None else by,
+            decided_at=datetime.now(ZoneInfo(settings.zone)),
+            observer=observer,
+        )
+    if as_json:
+        _print_json({"decision": asdict(decision), "nights": [asdict(change) for change in changes]})
+        return
+    what = (
+        "rejected" if decision.superseded_file_name is None else f"supersedes {decision.superseded_file_name}"
+    )
+    print(
+        f"Decision {decision.decision_no}: {decision.file_name} {what}, by {decision.decided_by}: "
+        f"{decision.reason}"
+    )
+    _show_rows(
+        [_change_row(change) for change in changes],
+        as_json=False,
+        as_csv=False,
+        title="Nights rebuilt",
+        empty="",
+    )
+    if any(change.digest_before != change.digest_after for change in changes):
+        print(f"What was believed before stays readable: schema before_decision_{decision.decision_no}.")
+
+
+def _change_row(change: "NightChange") -> dict[str, Any]:
+    """One rebuilt night for people: what is the same stands once, what changed as before → after."""
+    from posrecon.money import format_minor
+
+    def shown(before: object, after: object) -> str:
+        return str(before) if before == after else f"{before} → {after}"
+
+    return {
+        "night": change.run_date,
+        "digest": shown(change.digest_before[:12], change.digest_after[:12]),
+        **{name: shown(*change.states[name]) for name in ("matched", "pending", "unmatched", "ambiguous")},
+        "open breaks": shown(*change.breaks_open),
+        "at risk": ", ".join(
+            f"{shown(format_minor(before, currency), format_minor(after, currency))} {currency}"
+            for currency, (before, after) in change.open_minor.items()
+        ),
+    }
 
 
 @app.command()

@@ -52,6 +52,26 @@ def json_text(content: Any, *, sort_keys: bool = True) -> str:
     return json.dumps(content, ensure_ascii=False, indent=2, sort_keys=sort_keys, default=_iso_date) + "\n"
 
 
+def write_once(target: Path, content: Any) -> None:
+    """Write readable JSON that appears whole or not at all, and never replaces what is there.
+
+    Raises:
+        FileExistsError: The name is taken.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.parent / f".{target.name}.{os.getpid()}.tmp"
+    with aside.open("w", encoding="utf-8") as file:
+        json.dump(content, file, ensure_ascii=False, indent=1, default=_iso_date)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(aside, target)
+    finally:
+        aside.unlink()
+    flush(target.parent)
+
+
 def write_text(target: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with written_aside(target) as aside:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -32,8 +32,10 @@ from posrecon.warehouse.manifests import (
 
 if TYPE_CHECKING:
     from posrecon.landing import Outcome
+    from posrecon.landing.decisions import Action, Decision
     from posrecon.transform.run import DbtSession
     from posrecon.validation.run import Validation
+    from posrecon.warehouse.revisions import NightChange
 
 log = logging.getLogger(__name__)
 
@@ -366,16 +368,76 @@ def replay(
         NightError: A night failed; readers keep what was published before.
     """
     with night_lock(settings):
-        nights = _nights_to_replay(settings, first, last)
-        marker = _replay_marker(settings)
-        write_json(marker, {"from": nights[0].isoformat(), "to": nights[-1].isoformat()})
-        summaries = []
-        for run_date in nights:
-            night = Night(settings, run_date, from_archive=True, swap=run_date == nights[-1])
-            seconds = _walk(night, observer or Silent())
-            summaries.append((run_date, seconds))
-        marker.unlink()
-        return [summary_of(settings, run_date, seconds) for run_date, seconds in summaries]
+        return _rebuild(settings, _nights_to_replay(settings, first, last), observer)
+
+
+def _rebuild(settings: Settings, nights: list[date], observer: Observer | None) -> list[NightSummary]:
+    """Replay nights in order under the marker of an unfinished replay; the caller holds the lock."""
+    _mark_replay(settings, nights)
+    summaries = []
+    for run_date in nights:
+        night = Night(settings, run_date, from_archive=True, swap=run_date == nights[-1])
+        seconds = _walk(night, observer or Silent())
+        summaries.append((run_date, seconds))
+    _replay_marker(settings).unlink()
+    return [summary_of(settings, run_date, seconds) for run_date, seconds in summaries]
+
+
+def decide_file(
+    settings: Settings,
+    wanted: str,
+    *,
+    action: "Action",
+    reason: str,
+    decided_by: str,
+    decided_at: datetime,
+    observer: Observer | None = None,
+) -> "tuple[Decision, tuple[NightChange, ...]]":
+    """Decide about a file that is held as a conflict, and rebuild every night that the decision touches.
+
+    Accepted, the held file is read in the night of the file that it supersedes; rejected, it has no effect. The
+    decision becomes part of the archive, so a replay from the archive alone decides the same.
+
+    Args:
+        settings: Where state lives.
+        wanted: Name or file id of the held file.
+        action: supersede or reject.
+        reason: Not blank.
+        decided_by: Who decides.
+        decided_at: Aware instant; no result depends on it.
+        observer: Hears how it goes on.
+
+    Returns:
+        The decision, and every rebuilt night before and after it.
+
+    Raises:
+        UsageError: The file is not held, or was decided before; a replay is unfinished or a night is at work.
+        NightError: A night could not be rebuilt; the decision stands, readers keep what was published before, and
+            `posrecon replay` finishes it.
+    """
+    from posrecon.landing.decisions import decide, write_decision
+    from posrecon.landing.outcomes import read_files_before
+    from posrecon.warehouse.revisions import changes, keep_manifests
+
+    with night_lock(settings):
+        _require_no_unfinished_replay(settings)
+        published = published_nights(settings)
+        decision = decide(
+            settings,
+            [pair for pair in read_files_before(settings, date.max) if pair[0] in published],
+            wanted,
+            action=action,
+            reason=reason,
+            decided_by=decided_by,
+            decided_at=decided_at,
+        )
+        nights = _nights_to_replay(settings, decision.first_night, published[-1])
+        keep_manifests(settings, decision.decision_no)
+        # Marked first: killed from here on, the nights are not whole until a replay has gone over them.
+        _mark_replay(settings, nights)
+        write_decision(settings, decision)
+        _rebuild(settings, nights, observer)
+        return decision, changes(settings, decision.decision_no, decision.first_night)
 
 
 def relocate(settings: Settings) -> list[date]:
@@ -486,6 +548,10 @@ def _teller(observer: Observer, step: Step) -> Tell:
 
 def _replay_marker(settings: Settings) -> Path:
     return settings.published / "replay.json"
+
+
+def _mark_replay(settings: Settings, nights: list[date]) -> None:
+    write_json(_replay_marker(settings), {"from": nights[0].isoformat(), "to": nights[-1].isoformat()})
 
 
 def _require_no_unfinished_replay(settings: Settings) -> None:

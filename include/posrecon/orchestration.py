@@ -68,10 +68,13 @@ class ReceivedFile:
 
 
 def received_files(settings: Settings, run_date: date) -> list[ReceivedFile]:
-    """Return the receipts of one run date in the order of receipt."""
-    folder = settings.archive / "receipts" / f"run_date={run_date.isoformat()}"
-    receipts = (json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json")))
-    return [ReceivedFile(receipt["file_id"], receipt["file_name"], receipt["bytes"]) for receipt in receipts]
+    """Return the files that a night reads in the order of receipt, accepted ones of later nights included."""
+    from posrecon.landing.receipts import receipts_to_read
+
+    return [
+        ReceivedFile(receipt.file_id, receipt.file_name, receipt.bytes)
+        for receipt in receipts_to_read(settings, run_date)
+    ]
 
 
 def share_out(

@@ -540,8 +540,20 @@ MUTATIONS = [
     ),
     (
         f"{RECON}/int_recon__terminal_duplicates.sql",
-        "where tonight.item_key > firsts.first_item_key",
+        "where firsts.is_known or tonight.item_key > firsts.first_item_key",
         "where true",
+        "int_recon__terminal_duplicates",
+    ),
+    (
+        f"{RECON}/int_recon__terminal_duplicates.sql",
+        "where firsts.is_known or tonight",
+        "where tonight",
+        "int_recon__terminal_duplicates",
+    ),
+    (
+        f"{RECON}/int_recon__terminal_duplicates.sql",
+        "min(case when firsts.is_known then firsts.first_item_key end),",
+        "",
         "int_recon__terminal_duplicates",
     ),
     (
@@ -564,8 +576,20 @@ MUTATIONS = [
     ),
     (
         f"{RECON}/int_recon__settlement_duplicates.sql",
-        "where tonight.line_key > firsts.first_line_key",
+        "where firsts.is_known or tonight.line_key > firsts.first_line_key",
         "where true",
+        "int_recon__settlement_duplicates",
+    ),
+    (
+        f"{RECON}/int_recon__settlement_duplicates.sql",
+        "where firsts.is_known or tonight",
+        "where tonight",
+        "int_recon__settlement_duplicates",
+    ),
+    (
+        f"{RECON}/int_recon__settlement_duplicates.sql",
+        "min(case when firsts.is_known then firsts.first_line_key end),",
+        "",
         "int_recon__settlement_duplicates",
     ),
     (

@@ -8,6 +8,7 @@ import duckdb
 
 from posrecon.settings import PROJECT_ROOT
 from posrecon.warehouse.manifests import published_digest
+from tests.docs.test_pages import blocks
 from tests.end_to_end.homes import NIGHT_1, NIGHT_2, Home
 
 
@@ -33,6 +34,14 @@ def test_replay__archive_alone_in_an_empty_home_with_one_thread__the_same_bytes(
     assert replayed["digest"] == published_digest(two.settings)
     assert empty.published_files() == two.published_files()
     assert [night["run_date"] for night in replayed["nights"]] == [str(NIGHT_1), str(NIGHT_2)]
+
+
+def test_history__asked_as_of_a_night__is_what_readers_saw_after_it(one: Home, two: Home) -> None:
+    as_of = blocks(PROJECT_ROOT / "docs" / "history.md", "sql")[0].strip().rstrip(";")
+    for night, then in ((NIGHT_1, one), (NIGHT_2, two)):
+        believed = two.ask(f"{as_of.replace(str(NIGHT_1), str(night))} order by all")
+        assert believed == then.ask("select * from marts.fct_reconciliation order by all")
+        assert believed
 
 
 READER = """

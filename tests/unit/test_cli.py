@@ -4,16 +4,18 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
 from posrecon import cli, night
 from posrecon.errors import BadLine, LayoutError, NightError, UsageError
+from posrecon.landing.decisions import Decision
 from posrecon.settings import Settings
 from posrecon.warehouse.publish import publish
-from tests.unit.warehouse.small_night import NIGHT_1, built, small_settings
+from posrecon.warehouse.revisions import NightChange
+from tests.unit.warehouse.small_night import NIGHT_1, NIGHT_2, built, small_settings
 
 
 @pytest.fixture
@@ -258,3 +260,55 @@ def test_files__state_filter__shows_the_reason(home: Settings, capsys: pytest.Ca
 
     rows = json.loads(capsys.readouterr().out)
     assert [(row["file_id"], row["reason"]) for row in rows] == [("f2", "not here")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["files", "accept", "a.csv", "--reason", "r"], "add --supersede"),
+        (["files", "accept", "a.csv", "--supersede", "--reason", " "], "A decision needs a reason"),
+        (["files", "accept", "a.csv", "--supersede", "--reason", "r"], "no file of this name"),
+        (["files", "reject", "a.csv", "--reason", "r"], "no file of this name"),
+        (
+            ["files", "reject", "aaaa", "--reason", "r"],
+            "aaaa: expected a file that is held as a conflict, but it is",
+        ),
+        (["files", "accept", "a.csv", "--supersede"], "--reason"),
+        (["files", "reject"], "FILE"),
+    ],
+)
+def test_decisions__that_make_no_sense__are_exit_code_2_and_change_nothing(
+    arguments: list[str], message: str, home: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not (home.archive / "decisions").exists()
+    assert not (home.published / "revisions").exists()
+
+
+def test_decisions__none_yet__says_so(home: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["files", "decisions"]) == 0
+    assert capsys.readouterr().out == "Nothing has been decided.\n"
+
+
+def test_decision__nights_before_and_after__only_what_changed_has_an_arrow(
+    home: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decision = Decision(
+        decision_no=1, action="supersede", file_id="aa", file_name="new.csv", sha256="bb", run_date=NIGHT_2,
+        logical_name="log", superseded_file_id="cc", superseded_file_name="old.csv", superseded_run_date=NIGHT_1,
+        reason="cut", decided_by="li", decided_at=datetime(2026, 11, 16, tzinfo=UTC),
+    )  # fmt: skip
+    states = {"matched": (10, 12), "pending": (1, 1), "unmatched": (0, 0), "ambiguous": (0, 0)}
+    change = NightChange(NIGHT_1, "a" * 64, "b" * 64, states, (3, 2), {"CNY": (750, 500)})
+    monkeypatch.setattr(night, "decide_file", lambda *_, **__: (decision, (change,)))
+
+    assert cli.run(["files", "accept", "new.csv", "--supersede", "--reason", "cut", "--by", "li"]) == 0
+
+    said = capsys.readouterr().out
+    assert "Decision 1: new.csv supersedes old.csv, by li: cut" in said
+    assert f"{'a' * 12} → {'b' * 12}" in said
+    assert "10 → 12" in said
+    assert "1 → 1" not in said
+    assert "7.50 → 5.00 CNY" in said
+    assert "schema before_decision_1" in said

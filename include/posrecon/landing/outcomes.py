@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from posrecon.files import put_in_place, write_json
 from posrecon.settings import Settings
 
-State = Literal["loaded", "rejected", "duplicate", "conflict"]
+State = Literal["loaded", "rejected", "duplicate", "conflict", "superseded"]
 
 # Columns of raw.files, in order.
 _FILES_COLUMNS: dict[str, pa.DataType] = {

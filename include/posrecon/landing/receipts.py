@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 
 from posrecon.errors import NightError
-from posrecon.files import flush
+from posrecon.files import write_once
+from posrecon.landing.decisions import read_decisions
 from posrecon.settings import Settings
 
 
@@ -40,17 +40,46 @@ def _folder(settings: Settings, run_date: date) -> Path:
 
 
 def read_receipts(settings: Settings, run_date: date) -> tuple[Receipt, ...]:
-    """Receipts of one night, by file number."""
+    """Receipts of one night, by file number: what it received."""
     return tuple(_read(path) for path in sorted(_folder(settings, run_date).glob("[0-9]*.json")))
 
 
+def receipts_to_read(settings: Settings, run_date: date) -> tuple[Receipt, ...]:
+    """Receipts of the files that a night reads, by file number.
+
+    Besides those it received: files of later nights that were accepted in place of one of its own. They keep
+    their number and id, so evidence still names the arrival.
+    """
+    accepted = tuple(
+        replace(read_receipt(settings, decision.run_date, decision.file_id), run_date=run_date)
+        for decision in read_decisions(settings)
+        if decision.action == "supersede"
+        and decision.superseded_run_date == run_date
+        and decision.run_date != run_date
+    )
+    return (*read_receipts(settings, run_date), *sorted(accepted, key=lambda receipt: receipt.file_no))
+
+
 def read_receipt(settings: Settings, run_date: date, file_id: str) -> Receipt:
-    """The receipt of one file of a night.
+    """The receipt of one file that a night received.
 
     Raises:
         NightError: There is none.
     """
-    for receipt in read_receipts(settings, run_date):
+    return _one_of(read_receipts(settings, run_date), settings, run_date, file_id)
+
+
+def receipt_to_read(settings: Settings, run_date: date, file_id: str) -> Receipt:
+    """The receipt of one file that a night reads, see `receipts_to_read`.
+
+    Raises:
+        NightError: There is none.
+    """
+    return _one_of(receipts_to_read(settings, run_date), settings, run_date, file_id)
+
+
+def _one_of(receipts: tuple[Receipt, ...], settings: Settings, run_date: date, file_id: str) -> Receipt:
+    for receipt in receipts:
         if receipt.file_id == file_id:
             return receipt
     raise NightError(
@@ -79,22 +108,11 @@ def write_receipt(settings: Settings, receipt: Receipt) -> None:
     Raises:
         NightError: The number is taken: two nights receive files at the same time.
     """
-    folder = _folder(settings, receipt.run_date)
-    folder.mkdir(parents=True, exist_ok=True)
-    final = folder / f"{receipt.file_no:08d}.json"
-    temporary = folder / f".{final.name}.{os.getpid()}.tmp"
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(asdict(receipt), file, ensure_ascii=False, indent=1, default=str)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
+    final = _folder(settings, receipt.run_date) / f"{receipt.file_no:08d}.json"
     try:
-        os.link(temporary, final)
+        write_once(final, asdict(receipt))
     except FileExistsError:
         raise NightError(
             f"{final}: the file number is taken: another process receives files into this home.",
             next_step="Let one night run at a time.",
         ) from None
-    finally:
-        temporary.unlink()
-    flush(folder)

@@ -19,6 +19,7 @@ from posrecon.errors import LayoutError, NightError
 from posrecon.files import put_in_place, sha256_of, write_json
 from posrecon.landing.archive import ArchiveError, open_plain, store
 from posrecon.landing.containers import is_zip, members_of, open_content, open_member
+from posrecon.landing.decisions import Decision, read_decisions
 from posrecon.landing.inbox import InboxFile, business_date_of, recognise, scan_inbox
 from posrecon.landing.outcomes import (
     Outcome,
@@ -32,8 +33,9 @@ from posrecon.landing.receipts import (
     Receipt,
     file_id_of,
     highest_file_no,
-    read_receipt,
     read_receipts,
+    receipt_to_read,
+    receipts_to_read,
     write_receipt,
 )
 from posrecon.landing.sources import NameParts, Source, load_sources
@@ -55,13 +57,13 @@ def receive(settings: Settings, run_date: date, *, from_archive: bool = False) -
         from_archive: Replay: the receipts alone say what the night received; the inbox is not looked at.
 
     Returns:
-        File ids of all receipts of the night, by file number: all of them are parsed (again), since a night is
-        computed anew from what it received.
+        File ids of all files that the night reads, by file number: all of them are parsed (again), since a night
+        is computed anew from what it received and from what was accepted in place of it.
     """
     shutil.rmtree(settings.tmp / "parse", ignore_errors=True)  # left by a run that was killed
     if not from_archive:
         _take_in(settings, run_date)
-    return [receipt.file_id for receipt in read_receipts(settings, run_date)]
+    return [receipt.file_id for receipt in receipts_to_read(settings, run_date)]
 
 
 def _take_in(settings: Settings, run_date: date) -> None:
@@ -154,7 +156,7 @@ def parse_file(settings: Settings, run_date: date, file_id: str) -> Outcome:
         ArchiveError: The blob is missing or was changed: the night must not go on as if the file were bad.
         NightError: No receipt has this file id.
     """
-    receipt = read_receipt(settings, run_date, file_id)
+    receipt = receipt_to_read(settings, run_date, file_id)
     matches = recognise(load_sources(settings.sources_dir), receipt.feed, receipt.file_name)
     if is_zip(receipt.file_name):
         return _refuse(settings, receipt, _unopened(settings, receipt), None, None, None)
@@ -328,17 +330,19 @@ def register(settings: Settings, run_date: date) -> None:
     """Decide what each file of the night is, against all files before it, and which files were expected.
 
     Same content as a file before: duplicate, no effect. Same logical file with other content while the one before
-    is loaded: conflict, held. When the one before was rejected, the new one loads. A reference list is compared
-    with the newest list alone: the list of last week may come into force again.
+    is loaded: conflict, held until a person decides; then the decision says what either file is. When the one
+    before was rejected, the new one loads. A reference list is compared with the newest list alone: the list of
+    last week may come into force again.
 
     Raises:
         NightError: A file of the night was received but not parsed.
     """
     sources = {source.name: source for source in load_sources(settings.sources_dir)}
     earlier = read_files_before(settings, run_date)
+    decisions = read_decisions(settings)
     seen = list(earlier)
     resolved: list[Outcome] = []
-    for receipt in read_receipts(settings, run_date):
+    for receipt in receipts_to_read(settings, run_date):
         outcome = read_outcome(settings, run_date, receipt.file_id)
         if outcome is None:
             raise NightError(
@@ -346,30 +350,75 @@ def register(settings: Settings, run_date: date) -> None:
                 next_step="Run the night again; it parses every file.",
             )
         if outcome.state == "loaded":
-            outcome = _judged(outcome, seen, is_snapshot=sources[outcome.source].is_snapshot)
-        if outcome.state in ("duplicate", "conflict"):
-            _drop_results(settings, receipt, keep=set())
-        if outcome.state == "conflict":
-            next_step = f"Decide with: posrecon files accept {outcome.file_id} --supersede --reason …"
-            _write_note(settings, receipt, "conflict", LayoutError(outcome.reason or "", next_step=next_step))
+            outcome = _decided(outcome, run_date, decisions) or _judged(
+                outcome,
+                seen,
+                is_snapshot=sources[outcome.source].is_snapshot,
+                rejected={decision.file_id for decision in decisions if decision.action == "reject"},
+            )
+            if outcome.state != "loaded":
+                _drop_results(settings, receipt, keep=set())
+            if outcome.state in ("conflict", "rejected"):
+                _write_note(settings, receipt, outcome.state, _held_or_rejected(outcome))
         seen.append((run_date, outcome))
         resolved.append(outcome)
     write_files(settings, run_date, resolved)
     write_expected(settings, run_date, _expected(settings, run_date, tuple(sources.values()), seen))
 
 
-def _judged(outcome: Outcome, seen: list[tuple[date, Outcome]], *, is_snapshot: bool) -> Outcome:
-    """Duplicate, conflict or loaded, against the files before, given by file number."""
+def _held_or_rejected(outcome: Outcome) -> LayoutError:
+    """What the quarantine note of a held file, or of one that a person rejected, says."""
+    if outcome.state == "rejected":
+        return LayoutError(outcome.reason or "", next_step="Nothing: it was decided.")
+    decide = " … or ".join(
+        f"posrecon files {way} {outcome.file_id}{more} --reason"
+        for way, more in (("accept", " --supersede"), ("reject", ""))
+    )
+    return LayoutError(outcome.reason or "", next_step=f"Decide with: {decide} …")
+
+
+def _decided(outcome: Outcome, run_date: date, decisions: tuple[Decision, ...]) -> Outcome | None:
+    """What people decided about a file in this night; None when nobody decided anything."""
+    for decision in reversed(decisions):
+        why = f"by {decision.decided_by} (decision {decision.decision_no}): {decision.reason}"
+        if decision.superseded_file_id == outcome.file_id and decision.superseded_run_date == run_date:
+            by = f"superseded by {decision.file_name} of the night of {decision.run_date}, accepted {why}"
+            return replace(outcome, state="superseded", loaded=0, quarantined=0, reason=by)
+        if decision.file_id != outcome.file_id:
+            continue
+        if decision.action == "reject":
+            return replace(outcome, state="rejected", loaded=0, quarantined=0, reason=f"rejected {why}")
+        if decision.superseded_run_date == run_date:
+            return replace(outcome, reason=f"supersedes {decision.superseded_file_name}, accepted {why}")
+        where = f"loaded in the night of {decision.superseded_run_date} in place of "
+        reason = f"{where}{decision.superseded_file_name}, accepted {why}"
+        return replace(outcome, state="duplicate", loaded=0, quarantined=0, reason=reason)
+    return None
+
+
+def _judged(
+    outcome: Outcome, seen: list[tuple[date, Outcome]], *, is_snapshot: bool, rejected: set[str]
+) -> Outcome:
+    """Duplicate, conflict or loaded, against the files before, given by file number.
+
+    What a person rejected stays rejected: the same content again is its duplicate.
+    """
     same_source = [(night, other) for night, other in seen if other.source == outcome.source]
     in_force = [pair for pair in same_source if pair[1].state == "loaded"]
     rivals = (
         in_force[-1:]
         if is_snapshot
-        else [pair for pair in same_source if pair[1].state in ("loaded", "conflict")]
+        else [
+            pair
+            for pair in same_source
+            if pair[1].state in ("loaded", "conflict") or pair[1].file_id in rejected
+        ]
     )
     for night, other in reversed(rivals):
         if other.sha256 == outcome.sha256:
-            held = ", which is held as a conflict" if other.state == "conflict" else ""
+            held = {"conflict": ", which is held as a conflict", "rejected": ", which was rejected"}.get(
+                other.state, ""
+            )
             return _without_effect(
                 outcome,
                 "duplicate",

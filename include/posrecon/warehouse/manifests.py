@@ -82,7 +82,12 @@ def previous_night(settings: Settings, run_date: date) -> date | None:
 
 def read_manifest(settings: Settings, run_date: date) -> Manifest:
     """Read the manifest of a published night."""
-    content = json.loads(manifest_path(settings, run_date).read_text(encoding="utf-8"))
+    return read_manifest_file(manifest_path(settings, run_date))
+
+
+def read_manifest_file(path: Path) -> Manifest:
+    """Read a manifest, wherever it lies."""
+    content = json.loads(path.read_text(encoding="utf-8"))
     previous = content["previous_run_date"]
     return Manifest(
         run_date=date.fromisoformat(content["run_date"]),

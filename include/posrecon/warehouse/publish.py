@@ -25,6 +25,7 @@ from posrecon.warehouse.manifests import (
     reader_database,
     write_manifest,
 )
+from posrecon.warehouse.revisions import kept_decisions, kept_manifests
 from posrecon.warehouse.sql import identifier, literal, read_parquet
 
 # Called with the tables written so far and their total.
@@ -125,30 +126,46 @@ def swap_views(settings: Settings) -> None:
     """Rebuild the readers' database from all manifests and put it in place by one rename.
 
     Readers that hold the old file keep a whole, unchanged view: neither it nor the Parquet that it names is
-    touched.
+    touched. Schema `marts` is what is believed now; `before_decision_N` is what readers saw until decision N about
+    a file rebuilt the nights that it touched.
     """
-    nights = published_nights(settings)
-    manifests = [read_manifest(settings, night) for night in nights]
+    manifests = [read_manifest(settings, night) for night in published_nights(settings)]
+    schemas = {"marts": manifests} | {
+        f"before_decision_{decision_no}": list(kept_manifests(settings, decision_no))
+        for decision_no in kept_decisions(settings)
+    }
     with written_aside(reader_database(settings)) as aside, connect(settings) as builder:
         builder.execute(
             f"attach {literal(str(aside))} as reader (storage_version {literal(READER_STORAGE_VERSION)})"
         )
-        builder.execute("create schema reader.marts")
         # A view is bound in the database that is current, and must not name the one that builds it.
         builder.execute("use reader")
-        for view in VIEWS:
-            sql = _view_sql(settings, view, manifests)
-            if sql is None:
-                continue
-            try:
-                builder.execute(f"create view marts.{identifier(view.name)} as {sql}")
-            except duckdb.IOException as error:
-                raise NightError(
-                    f"marts.{view.name}: a published file is not there: {str(error).splitlines()[0]}",
-                    next_step=f"Rebuild it from the archive: posrecon replay --from {nights[0]}.",
-                ) from error
+        for schema, shown in schemas.items():
+            builder.execute(f"create schema {identifier(schema)}")
+            for view in VIEWS:
+                _create_view(builder, settings, schema, view, shown)
         builder.execute("use memory")
         builder.execute("detach reader")
+
+
+def _create_view(
+    builder: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    schema: str,
+    view: View,
+    manifests: Sequence[Manifest],
+) -> None:
+    sql = _view_sql(settings, view, manifests)
+    if sql is None:
+        return
+    name = f"{identifier(schema)}.{identifier(view.name)}"
+    try:
+        builder.execute(f"create view {name} as {sql}")
+    except duckdb.IOException as error:
+        raise NightError(
+            f"{schema}.{view.name}: a published file is not there: {str(error).splitlines()[0]}",
+            next_step=f"Rebuild it from the archive: posrecon replay --from {manifests[0].run_date}.",
+        ) from error
 
 
 def sweep(settings: Settings, keep_days: int) -> list[Path]:
@@ -161,6 +178,8 @@ def sweep(settings: Settings, keep_days: int) -> list[Path]:
         The files removed, in order.
     """
     manifests = [read_manifest(settings, night) for night in published_nights(settings)]
+    for decision_no in kept_decisions(settings):
+        manifests += kept_manifests(settings, decision_no)
     named = {settings.published / part.file for m in manifests for part in m.tables.values()}
     horizon = time.time() - keep_days * 86_400
     candidates = [p for p in (settings.published / "tables").glob("*/*/*.parquet") if p not in named]

@@ -39,7 +39,10 @@ repeated_tonight as (
 
 firsts as (
 
-    select * from repeated_tonight
+    select
+        *,
+        false as is_known
+    from repeated_tonight
 
     union all
 
@@ -52,14 +55,18 @@ firsts as (
             acquirer_txn_no,
             coalesce(terminal_id, '') || '|' || stan || '|' || cast(txn_local as varchar)
         ) as transaction_key,
-        line_key as first_line_key
+        line_key as first_line_key,
+        true as is_known
     from {{ source('opening', 'known_lines') }}
 
 )
 
 select
     tonight.line_key,
-    min(firsts.first_line_key) as first_line_key
+    coalesce(
+        min(case when firsts.is_known then firsts.first_line_key end),
+        min(firsts.first_line_key)
+    ) as first_line_key
 
 from tonight
 inner join firsts
@@ -69,5 +76,7 @@ inner join firsts
         and tonight.line_kind = firsts.line_kind
         and tonight.txn_type = firsts.txn_type
         and tonight.transaction_key = firsts.transaction_key
-where tonight.line_key > firsts.first_line_key
+-- An earlier night comes first whatever the number of its file: a file that was accepted in place of one of that
+-- night has a later number.
+where firsts.is_known or tonight.line_key > firsts.first_line_key
 group by tonight.line_key

@@ -38,7 +38,10 @@ repeated_tonight as (
 
 firsts as (
 
-    select * from repeated_tonight
+    select
+        *,
+        false as is_known
+    from repeated_tonight
 
     union all
 
@@ -50,14 +53,18 @@ firsts as (
         txn_type,
         txn_local,
         amount_minor,
-        item_key as first_item_key
+        item_key as first_item_key,
+        true as is_known
     from {{ source('opening', 'known_events') }}
 
 )
 
 select
     tonight.item_key,
-    min(firsts.first_item_key) as first_item_key
+    coalesce(
+        min(case when firsts.is_known then firsts.first_item_key end),
+        min(firsts.first_item_key)
+    ) as first_item_key
 
 from tonight
 inner join firsts
@@ -69,5 +76,7 @@ inner join firsts
         and tonight.txn_type = firsts.txn_type
         and tonight.txn_local = firsts.txn_local
         and tonight.amount_minor = firsts.amount_minor
-where tonight.item_key > firsts.first_item_key
+-- An earlier night comes first whatever the number of its file: a file that was accepted in place of one of that
+-- night has a later number.
+where firsts.is_known or tonight.item_key > firsts.first_item_key
 group by tonight.item_key
