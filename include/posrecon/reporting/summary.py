@@ -25,7 +25,7 @@ def collect(warehouse: duckdb.DuckDBPyConnection, run_date: date) -> dict[str, A
         "file_problems": _rows(
             warehouse,
             "select state, source, logical_name, file_name, reason from marts.fct_files "
-            "where run_date = ? and state not in ('loaded', 'duplicate') "
+            "where run_date = ? and state not in ('loaded', 'duplicate', 'superseded') "
             "order by state, source, logical_name, file_name",
             run_date,
         ),
