@@ -151,7 +151,8 @@ def _table(lines: Lines, channel: Channel, events: Events, population: Populatio
     event = lines.event
     ids = [population.acquirer_id(merchant, channel) for merchant in range(len(population.merchant_ids))]
     is_refund = events.kind[event] == Kind.REFUND
-    named = np.where(is_refund, events.original[event], event)
+    is_orphan = is_refund & (events.original[event] < 0)
+    named = np.where(is_refund & ~is_orphan, events.original[event], event)
     midnight_us = (start - date(1970, 1, 1)).days * 86_400_000_000
     terminal_ids = pa.array(population.terminal_ids, pa.string()).take(pa.array(events.terminal[event]))
     return pa.table(
@@ -164,7 +165,7 @@ def _table(lines: Lines, channel: Channel, events: Events, population: Populatio
             "terminal_id": terminal_ids,
             "is_refund": is_refund,
             "own_no": wallets.order_numbers(events, event, start),
-            "named_no": wallets.order_numbers(events, named, start),
+            "named_no": wallets.order_numbers(events, named, start, is_made_up=is_orphan),
             "payer": events.account_no[event] % 10**8,
             "bank": pa.array(_PAYERS, pa.string()).take(pa.array(events.bin[event] % len(_PAYERS))),
             "gross": lines.gross_minor,

@@ -39,6 +39,8 @@ _GROUPS_PER_DAY = 10**6
 
 ROWS_FOR_ALL = 1000
 """Events per day from which on every day plays every scene."""
+ROWS_FOR_RARE = 4000
+"""Events per day from which on there are also the seldom cases of wallets."""
 
 
 @dataclass(frozen=True)
@@ -328,6 +330,8 @@ def _draw_day(
         everything=everything,
         can_be_late=can_be_late,
     )
+    if rows >= ROWS_FOR_RARE:
+        wallets.play_rare(draft, is_sale & is_wallet, seed=seed, day=day, count=scene_quota(rows))
     free[is_wallet] = False
 
     # ---------------------------------------------------------------- what follows from a primary

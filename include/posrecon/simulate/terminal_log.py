@@ -294,7 +294,9 @@ def _table(event: Ints, events: Events, start: date) -> pa.Table:
             # Wallets have order numbers instead.
             "rrn": np.where((response == TIMED_OUT) | is_wallet, -1, rrn_numbers(events, event, start)),
             "order_no": wallets.order_numbers(events, event, start),
-            "orig_order_no": wallets.order_numbers(events, np.maximum(original, 0), start),
+            "orig_order_no": wallets.order_numbers(
+                events, np.where(is_orphan, event, original), start, is_made_up=is_orphan
+            ),
             "auth_code": events.auth_code[event],
             "kind": kind,
             "bin": events.bin[event],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from posrecon.simulate.draft import DAY_S, Draft
-from posrecon.simulate.kinds import APPROVED, WALLETS, Channel, Fault, Kind
+from posrecon.simulate.kinds import APPROVED, CURRENCIES, WALLETS, Channel, Fault, Kind
 from posrecon.simulate.numbers import Bools, Ints, rank_within, stream
 from posrecon.simulate.population import Population
 from posrecon.simulate.scenes import Role
@@ -91,6 +91,44 @@ def play(
     return tomorrow
 
 
+def play_rare(draft: Draft, sales: Bools, *, seed: int, day: int, count: int) -> None:
+    """Add what is seldom seen at a wallet, for days that are large enough for it.
+
+    Logged twice, settled twice in one bill, another currency in the log, a net that is not gross less fee (only
+    Alipay states one), voids that keep their sale from settling or should have, and refunds of unknown orders.
+
+    Args:
+        draft: The day; what is taken from it is not taken again.
+        sales: Per primary, paid by a wallet.
+        seed: The simulation's seed.
+        day: 0-based.
+        count: Of each kind and wallet.
+    """
+    rng = stream(seed, 16, day)
+    columns = draft.columns
+    approved = sales & (columns["response"] == APPROVED)
+    for wallet in WALLETS:
+        plain = approved & (columns["channel"] == wallet)
+        early = plain & (columns["second"] < DAY_S - 7_200)
+        faults = [Fault.LOGGED_TWICE_SAME_FILE, Fault.LOGGED_TWICE_OTHER_FILE, Fault.SETTLED_TWICE_SAME_FILE]
+        if wallet is Channel.ALIPAY:
+            faults.append(Fault.NET_MISMATCH)
+        for fault in faults:
+            columns["fault"][draft.take(count, plain)] = fault
+        foreign = draft.take(count, plain)
+        columns["fault"][foreign] = Fault.CURRENCY_MISMATCH
+        columns["currency"][foreign] = rng.integers(1, len(CURRENCIES), len(foreign))
+        for fault in (Fault.NONE, Fault.REVERSED_BUT_SETTLED):
+            voided = draft.take(count, early)
+            columns["fault"][voided] = fault
+            columns["cancelled"][voided] = 1
+            second = columns["second"][voided] + rng.integers(20, 600, len(voided))
+            draft.add(voided, kind=Kind.VOID, original=voided, second=second)
+        orphans = draft.take(count, _few_per_merchant(draft, plain))
+        second = columns["second"][orphans] + rng.integers(20, 900, len(orphans))
+        draft.add(orphans, kind=Kind.REFUND, second=second, fault=Fault.ORPHAN_REFERENCE)
+
+
 def _few_per_merchant(draft: Draft, plain: Bools) -> Bools:
     """Small sales early enough to be refunded; few per merchant, so that no day's payout falls to nothing."""
     columns = draft.columns
@@ -129,11 +167,15 @@ def _refund(draft: Draft, rng: np.random.Generator, refundable: Bools, count: in
 
 
 # ---------------------------------------------------------------------------------------------- numbers
-def order_numbers(events: "Events", event: Ints, start: date) -> Ints:
-    """Numbers of orders and refunds: date (YYMMDD) and 8 digits, unique per event and never next to each other."""
+def order_numbers(events: "Events", event: Ints, start: date, *, is_made_up: Bools | bool = False) -> Ints:
+    """Numbers of orders and refunds: date (YYMMDD) and 8 digits, unique per event and never next to each other.
+
+    A made-up one is nobody's order.
+    """
     dates = [start + timedelta(days=n) for n in range(int(events.day.max(initial=0)) + 1)]
     prefix = np.array([int(f"{on:%y%m%d}") for on in dates], dtype=np.int64)
-    return prefix[events.day[event]] * 10**8 + (events.number[event] * 61_803_401 + 24_681) % 10**8
+    number = events.number[event] + np.where(is_made_up, 50_000_000, 0)
+    return prefix[events.day[event]] * 10**8 + (number * 61_803_401 + 24_681) % 10**8
 
 
 ORDER_SQL = """
