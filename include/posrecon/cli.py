@@ -453,12 +453,15 @@ def breaks(
 def explain(
     key: Annotated[
         str,
-        typer.Argument(help="RRN, STAN, order number, item id, payout id, or file:line of the evidence."),
+        typer.Argument(
+            help="RRN, STAN (or terminal/STAN), order number, item id, payout id, bank reference, break id, or "
+            "file:line of the evidence."
+        ),
     ],
     limit: Annotated[int, typer.Option(min=1, help="Items at most.")] = 5,
     as_json: JsonOption = False,
 ) -> None:
-    """Say why a transaction is matched or not: dates, rule, breaks, payout and the lines as received."""
+    """Say why a transaction is matched or not: rules, dates, breaks, payout, bank, and the lines as received."""
     from posrecon.reporting.explain import as_text
     from posrecon.reporting.explain import explain as find
 

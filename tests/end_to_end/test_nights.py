@@ -6,6 +6,8 @@ from pathlib import Path
 
 import duckdb
 
+from posrecon.reporting.ladder import open_records
+from posrecon.reporting.lookup import open_published
 from posrecon.settings import PROJECT_ROOT
 from posrecon.warehouse.manifests import published_digest
 from tests.docs.test_pages import blocks
@@ -200,3 +202,55 @@ def test_explain__card_number_arrived_whole__is_masked_in_the_evidence(two: Home
 
     assert masked in story["evidence"][0]["text"]
     assert not re.search(r"(?<!\d)\d{16,19}(?!\d)", story["evidence"][0]["text"])
+
+
+def test_explain__other_names_of_the_same__find_it(two: Home) -> None:
+    item_id, terminal_id, stan = two.ask(
+        "select item_id, terminal_id, stan from marts.fct_reconciliation where match_state = 'matched' "
+        "order by item_id limit 1"
+    )[0]
+    payout_id, bank = two.ask(
+        "select payout_id, bank_file || ':' || bank_line from marts.fct_payouts where state = 'funded' "
+        "order by payout_id limit 1"
+    )[0]
+    by_stan = two.run("explain", f"{terminal_id}/{int(stan)}")
+    assert by_stan["found_as"] == "terminal and STAN"
+    assert item_id in [story["item"]["item_id"] for story in by_stan["items"]]
+    by_bank = two.run("explain", bank)
+    assert by_bank["found_as"] == "bank evidence"
+    assert payout_id in [payout["payout_id"] for payout in by_bank["entries"][0]["payouts"]]
+    reference = by_bank["entries"][0]["entry"]["reference"].split()[-1]
+    by_reference = two.run("explain", reference, "--limit", "100")
+    assert by_reference["found_as"] == "bank reference"
+    assert by_bank["entries"][0] in by_reference["entries"]
+    for kind in ("batch_out_of_balance", "unidentified_credit"):
+        break_id = two.ask(f"select break_id from marts.fct_breaks where break_type = '{kind}' order by 1")[
+            0
+        ][0]
+        assert two.run("explain", break_id)["breaks"][0]["break"]["break_id"] == break_id
+
+
+MATCHABLE = (
+    "acquirer, merchant_id, terminal_id, stan, rrn, auth_code, merchant_order_no, direction, card_last4, currency, "
+    "amount_minor, txn_local, business_date"
+)
+
+
+def test_explain__keys_of_a_record__are_those_that_the_night_matched_by(two: Home) -> None:
+    """Explaining makes the comparisons again; it must not compare something else."""
+    with duckdb.connect(str(two.settings.warehouse), read_only=True) as night:
+        by_night = {
+            side: set(
+                night.execute(f"select {MATCHABLE} from intermediate.int_recon__matchable_{side}").fetchall()
+            )
+            for side in ("items", "lines")
+        }
+    with open_published(two.settings) as published, duckdb.connect() as raw:
+        assert open_records(raw, two.settings, published)
+        again = {
+            side: set(raw.execute(f"select {MATCHABLE} from {view}").fetchall())
+            for side, view in (("items", "events"), ("lines", "lines"))
+        }
+    assert all(by_night.values())
+    assert by_night["items"] - again["items"] == set()
+    assert by_night["lines"] - again["lines"] == set()

@@ -97,7 +97,7 @@ def rules_tried(settings: Settings, published: duckdb.DuckDBPyConnection, item: 
     else:
         side = _Side("lines", "events", item["settlement_file"], item["settlement_line"])
     with duckdb.connect() as raw:
-        if not _open(raw, settings, published):
+        if not open_records(raw, settings, published):
             return []
         record = rows_of(
             raw,
@@ -110,18 +110,22 @@ def rules_tried(settings: Settings, published: duckdb.DuckDBPyConnection, item: 
 
 
 def as_text(tried: list[dict[str, Any]]) -> list[str]:
-    """The rules for people, one or more lines each."""
+    """The rules for people, one or more lines each.
+
+    Besides what `rules_tried` gives, each has a `verdict` and each candidate what it `stands` for.
+    """
     lines = []
     for entry in tried:
-        keys = ", ".join(f"{name} {value}" for name, value in entry["keys"].items())
+        keys = ", ".join(f"{name} {value or '-'}" for name, value in entry["keys"].items())
         if entry["missing_keys"]:
             verdict = f"cannot fit: the record has no {', '.join(entry['missing_keys'])}"
         else:
             verdict = f"{entry['found']} candidate{'' if entry['found'] == 1 else 's'}"
+        verdict += f", {entry['verdict']}" if entry["verdict"] else ""
         lines.append(f"  rule {entry['rule']} (tier {entry['tier']}): {verdict} [{keys}]")
         lines += [
             f"    {found['file_name']}:{found['line_no']} amount {found['delta_minor']:+d} minor, "
-            f"{found['seconds_apart']} s apart"
+            f"{found['seconds_apart']} s apart: {found['stands']}"
             for found in entry["candidates"]
         ]
     return lines
@@ -134,7 +138,9 @@ def _ladder(settings: Settings, acquirer: str) -> list[dict[str, Any]]:
     return [rule for rule in ladder if (acquirer if is_named else "other") in rule["acquirers"]]
 
 
-def _open(raw: duckdb.DuckDBPyConnection, settings: Settings, published: duckdb.DuckDBPyConnection) -> bool:
+def open_records(
+    raw: duckdb.DuckDBPyConnection, settings: Settings, published: duckdb.DuckDBPyConnection
+) -> bool:
     """Make the views `events` and `lines` over the raw partitions of all published nights."""
     nights = published_nights(settings)
     files = _partitions(settings.raw / "files", nights, "run_date={}.parquet")
@@ -183,7 +189,7 @@ def _try(raw: duckdb.DuckDBPyConnection, side: _Side, record: Row, rule: dict[st
     entry: dict[str, Any] = {
         "rule": rule["name"],
         "tier": rule["tier"],
-        "keys": {name: str(value) for name, value in keys.items()},
+        "keys": {name: None if value is None else str(value) for name, value in keys.items()},
         "missing_keys": missing,
         "found": 0,
         "candidates": [],

@@ -40,7 +40,9 @@ def open_published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
             ) from error
 
 
-def rows_of(published: duckdb.DuckDBPyConnection, query: str, values: list[Any] | None = None) -> list[Row]:
+def rows_of(
+    published: duckdb.DuckDBPyConnection, query: str, values: list[Any] | dict[str, Any] | None = None
+) -> list[Row]:
     """Run a query; rows as dictionaries in column order."""
     result = published.execute(query, values or [])
     names = [column[0] for column in result.description or []]
