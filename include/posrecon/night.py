@@ -415,6 +415,7 @@ def decide_file(
         NightError: A night could not be rebuilt; the decision stands, readers keep what was published before, and
             `posrecon replay` finishes it.
     """
+    from posrecon.audit.log import record
     from posrecon.landing.decisions import decide, write_decision
     from posrecon.landing.outcomes import read_files_before
     from posrecon.warehouse.revisions import changes, keep_manifests
@@ -436,6 +437,9 @@ def decide_file(
         # Marked first: killed from here on, the nights are not whole until a replay has gone over them.
         _mark_replay(settings, nights)
         write_decision(settings, decision)
+        record(
+            settings, "file_decided", asdict(decision) | {"decided_at": decided_at.isoformat()}, by=decided_by
+        )
         _rebuild(settings, nights, observer)
         return decision, changes(settings, decision.decision_no, decision.first_night)
 
