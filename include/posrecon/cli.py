@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from posrecon.cli_audit import app as audit_app
+from posrecon.cli_cases import app as cases_app
 from posrecon.cli_sources import app as sources_app
 from posrecon.errors import LayoutError, PosreconError, UsageError
 
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 app.add_typer(sources_app)
 app.add_typer(audit_app)
+app.add_typer(cases_app)
 files_app = typer.Typer(
     name="files",
     help="List the files that came, were refused or are missing; decide about those that are held.",

@@ -26,7 +26,14 @@ class Settings(BaseSettings):
         default=PROJECT_ROOT, description="Folder that holds dbt_project/, expectations/ and include/."
     )
     zone: str = Field(default="Asia/Shanghai", description="Zone of sources that name no other.")
-    cases_url: str = Field(default="", description="SQLAlchemy URL of the cases; empty = SQLite under home.")
+    cases_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="SQLAlchemy URL of the cases; empty = SQLite under home. It may hold a password.",
+    )
+    user: str = Field(default="", description="Who acts on cases; empty = the user of the system.")
+    attachment_bytes_max: int = Field(
+        default=100 * 1024 * 1024, ge=1, description="Largest file that can be attached to a case."
+    )
     token_key: SecretStr | None = Field(
         default=None, description="Hex key (32 bytes) of the card token HMAC; else secrets/token.key."
     )

@@ -23,7 +23,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "warehouse": frozenset({"audit"}),
     "transform": frozenset({"warehouse"}),
     "validation": frozenset({"warehouse"}),
-    "disputes": frozenset({"warehouse", "audit"}),
+    # Cases come after all that is published: they read it, the catalogue, and keep attachments as the archive does.
+    "disputes": frozenset({"warehouse", "audit", "validation", "reporting", "landing", "formats"}),
     # A finding is explained with the evidence line as it was received.
     "reporting": frozenset({"warehouse", "landing"}),
     "publish": frozenset({"warehouse", "reporting"}),
@@ -37,6 +38,7 @@ WALKERS = frozenset(
         "replay",
         "cli",
         "cli_audit",
+        "cli_cases",
         "cli_sources",
         "orchestration",
         "local_airflow",

@@ -106,8 +106,8 @@ def test_example_environment__lists_settings_that_exist() -> None:
     named = {name.lower() for name in re.findall(r"^#?POSRECON_([A-Z_]+)=", example, flags=re.MULTILINE)}
     known = set(Settings.model_fields)
     assert named <= known
-    # The project's folder follows from the package; cases are not kept yet.
-    assert known - named <= {"project_dir", "cases_url"}
+    # The project's folder follows from the package.
+    assert known - named <= {"project_dir"}
 
 
 def test_architecture_page__lists_the_steps_of_the_night() -> None:

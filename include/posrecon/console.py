@@ -1,0 +1,55 @@
+"""What the commands print: tables for people, JSON and CSV for programs."""
+
+import csv
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+WIDTH_WITHOUT_SCREEN = 240
+
+
+def console() -> "Console":
+    """The console of tables; where there is no screen, lines are as long as they need to be."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_WITHOUT_SCREEN)
+
+
+def table(title: str, *, show_header: bool = True) -> "Table":
+    """A table with a title and a line under its header."""
+    from rich import box
+    from rich.table import Table
+
+    return Table(title=title, title_justify="left", show_header=show_header, box=box.SIMPLE_HEAD)
+
+
+def print_json(content: Any) -> None:
+    """Print JSON; dates are ISO text."""
+    print(json.dumps(content, ensure_ascii=False, indent=2, default=_jsonable))
+
+
+def print_csv(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows of the same columns as CSV; nothing that a spreadsheet would run as a formula."""
+    if rows:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(rows[0])
+        writer.writerows([csv_cell(value) for value in row.values()] for row in rows)
+
+
+def csv_cell(value: Any) -> Any:
+    """Put an apostrophe before text that a spreadsheet would run as a formula."""
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return "'" + value
+    return value
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    return str(value)

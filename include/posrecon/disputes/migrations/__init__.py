@@ -1,0 +1,1 @@
+"""Migrations of the tables of the cases, one file each; a released one is never changed."""
