@@ -36,6 +36,7 @@ ZONE = os.environ.get("POSRECON_ZONE", orchestration.DEFAULT_ZONE)
 NIGHTLY_DAG_ID = "nightly_reconciliation"
 REPLAY_DAG_ID = "replay_reconciliation"
 HOUSEKEEPING_DAG_ID = "housekeeping"
+CASES_DAG_ID = "dispute_cases"
 
 WEBHOOK_CONNECTION = "posrecon_webhook"
 SMTP_CONNECTION = "posrecon_smtp"
@@ -60,6 +61,7 @@ TABLE_ASSETS = tuple(
     Asset(name=f"posrecon.marts.{table}", uri=f"posrecon://published/marts/{table}", group="posrecon")
     for table in PUBLISHED_TABLES
 )
+CANDIDATES_ASSET = TABLE_ASSETS[PUBLISHED_TABLES.index("dispute_candidates")]
 DATA_DOCS_ASSET = Asset(name="posrecon.data_docs", uri="posrecon://published/data_docs", group="posrecon")
 
 # ---------------------------------------------------------------- retries

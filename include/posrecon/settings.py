@@ -26,8 +26,8 @@ class Settings(BaseSettings):
         default=PROJECT_ROOT, description="Folder that holds dbt_project/, expectations/ and include/."
     )
     zone: str = Field(default="Asia/Shanghai", description="Zone of sources that name no other.")
-    cases_url: SecretStr = Field(
-        default=SecretStr(""),
+    cases_url: SecretStr | None = Field(
+        default=None,
         description="SQLAlchemy URL of the cases; empty = SQLite under home. It may hold a password.",
     )
     user: str = Field(default="", description="Who acts on cases; empty = the user of the system.")

@@ -26,8 +26,11 @@ from airflow.serialization.serialized_objects import DagSerialization
 from pendulum import datetime as instant
 from airflow.timetables.base import TimeRestriction
 from airflow.serialization.encoders import coerce_to_core_timetable
+def assets(dag):
+    condition = getattr(dag.timetable, "asset_condition", None)
+    return sorted(asset.name for asset in condition.objects) if condition is not None else []
 def infos(dag):
-    if not dag.schedule:
+    if not dag.schedule or assets(dag):
         return []
     from airflow.timetables.base import DataInterval
     timetable = coerce_to_core_timetable(dag.timetable)
@@ -43,7 +46,7 @@ print("RESULT" + json.dumps({
         "serialized": bool(DagSerialization.serialize_dag(dag)),
         "schedule": getattr(dag.timetable, "expression", None),
         "timezone": str(getattr(dag.timetable, "timezone", "")),
-        "next": infos(dag),
+        "next": infos(dag), "assets": assets(dag),
         "start_date": str(dag.start_date), "catchup": dag.catchup, "max_active_runs": dag.max_active_runs,
         "params": {name: {"value": p.value, "schema": p.schema}
                    for name in dag.params for p in [dag.params.get_param(name)]},

@@ -13,9 +13,14 @@ def nightly(dags: dict[str, Any]) -> dict[str, Any]:
     return dags["dags"]["nightly_reconciliation"]
 
 
-def test_dag_files__loaded_by_airflow__three_dags_and_no_error(dags: dict[str, Any]) -> None:
+def test_dag_files__loaded_by_airflow__four_dags_and_no_error(dags: dict[str, Any]) -> None:
     assert dags["errors"] == {}
-    assert set(dags["dags"]) == {"nightly_reconciliation", "replay_reconciliation", "housekeeping"}
+    assert set(dags["dags"]) == {
+        "nightly_reconciliation",
+        "replay_reconciliation",
+        "housekeeping",
+        "dispute_cases",
+    }
     assert all(dag["serialized"] for dag in dags["dags"].values())
 
 
@@ -120,3 +125,10 @@ def test_housekeeping__runs_far_from_the_night(dags: dict[str, Any]) -> None:
     dag = dags["dags"]["housekeeping"]
     assert (dag["schedule"], dag["timezone"]) == ("0 12 * * 0", "Asia/Shanghai")
     assert dag["params"]["keep_days"]["value"] == 7
+
+
+def test_cases__start_with_the_published_candidates__and_outside_the_night(dags: dict[str, Any]) -> None:
+    dag = dags["dags"]["dispute_cases"]
+    assert "posrecon.marts.dispute_candidates" in dag["assets"]
+    assert {name: task["pool"] for name, task in dag["tasks"].items()} == {"open_cases": "default_pool"}
+    assert "open_cases" not in nightly(dags)["tasks"]

@@ -43,7 +43,7 @@ def url_of(settings: Settings) -> URL:
     Raises:
         UsageError: POSRECON_CASES_URL is no SQLAlchemy URL.
     """
-    given = settings.cases_url.get_secret_value()
+    given = settings.cases_url.get_secret_value() if settings.cases_url else ""
     if not given:
         return URL.create("sqlite", database=str(settings.home / "cases.sqlite"))
     try:

@@ -139,7 +139,8 @@ class Desk:
             self._remind(found)
             journal.add(session, found, Action.OPEN, actor, why, before=None, details={"topic": topic})
             case_no = found.case_no
-        journal.publish()
+            session.flush()
+            journal.publish()
         return case_no
 
     def assign(
@@ -330,7 +331,8 @@ class Desk:
                     faults.append(error)
             if faults:
                 raise _refusal(faults, len(case_nos))
-        journal.publish()
+            session.flush()
+            journal.publish()
 
     def _act_on(
         self, session: Session, journal: Journal, case_no: int, action: Action, actor: Actor, change: Change,

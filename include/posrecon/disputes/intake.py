@@ -131,7 +131,9 @@ def take_in(settings: Settings) -> Intake:
                     "The register of the cases is empty.", next_step="Run: posrecon cases upgrade."
                 )
             _Sorter(session, book, journal, actor, published, register, done).run()
-        journal.publish()
+            session.flush()
+            facts = {name: value for name, value in done.as_dict().items() if name != "cases"}
+            journal.publish_summary(facts)
     return done
 
 

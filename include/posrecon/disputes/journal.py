@@ -1,9 +1,12 @@
 """The history of a case, and its copy in the audit log."""
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Session
 
+from posrecon.audit import Entry, record_all
+from posrecon.audit.log import canonical
 from posrecon.disputes.models import Case, CaseEvent
 from posrecon.disputes.states import Action, State
 from posrecon.settings import Settings
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Journal:
-    """Collects the events of one transaction; they go to the audit log once the transaction stands."""
+    """Collects the events of one transaction for the audit log."""
 
     def __init__(self, settings: Settings, who: str) -> None:
         self._settings = settings
@@ -45,4 +48,15 @@ class Journal:
         self._made.append({"case": label, "action": "fetch", "details": attachment})
 
     def publish(self) -> None:
-        """Append the events to the audit log."""
+        """Append every event to the audit log.
+
+        Called before the transaction is committed: nothing is done that could not be recorded.
+        """
+        record_all(self._settings, [Entry("case_changed", made) for made in self._made], by=self._who)
+
+    def publish_summary(self, facts: dict[str, Any]) -> None:
+        """Append one record for all events together, with their digest: a night may change thousands of cases."""
+        if self._made:
+            digest = hashlib.sha256(canonical(self._made)).hexdigest()
+            payload = facts | {"events": len(self._made), "events_sha256": digest}
+            record_all(self._settings, [Entry("cases_taken_in", payload)], by=self._who)

@@ -14,6 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from posrecon.audit.log import AuditError, log_files, read_records
 from posrecon.disputes import database
 from posrecon.disputes.database import ConflictError, open_engine, upgrade, writing
 from posrecon.disputes.desk import Desk, case_number, desk
@@ -236,7 +237,7 @@ def test_processes_race_for_one_case__one_wins__the_others_get_a_clear_error(set
     opened(settings, SALE)
     context = multiprocessing.get_context("spawn")
     gate, told = context.Barrier(3), context.Queue()
-    url = settings.cases_url.get_secret_value()
+    url = settings.cases_url.get_secret_value() if settings.cases_url else ""
     racers = [
         context.Process(target=race.assign, args=(url, str(settings.home), name, gate, told))
         for name in ("Li", "Wang", "Zhao")
@@ -345,6 +346,39 @@ def test_note__with_a_whole_card_number__keeps_its_mask_only(sqlite: Settings) -
             == "card 622202****7894 of merchant 898440353110001"
         )
     assert b"6222021234567894" not in (sqlite.home / "cases.sqlite").read_bytes()
+
+
+# ------------------------------------------------------------------------------------------------ audit
+
+
+def test_every_step__is_a_record_of_the_audit_log__a_refused_one_is_none(
+    sqlite: Settings, tmp_path: Path
+) -> None:
+    opened(sqlite, SALE)
+    slip = tmp_path / "slip.pdf"
+    slip.write_bytes(b"slip")
+    with desk(sqlite) as cases:
+        cases.assign([1], "Li", actor=WANG)
+        with pytest.raises(UsageError):
+            cases.submit([1], actor=WANG, why="too early")
+        cases.attach(1, slip, actor=LI)
+        cases.fetch(1, 1, tmp_path / "out.pdf", actor=WANG)
+    take_in(sqlite)
+    found = [(one.kind, one.by, one.payload.get("action")) for one in read_records(sqlite)]
+    assert found == [
+        ("cases_taken_in", "posrecon", None), ("case_changed", "Wang", "assign"), ("case_changed", "Li", "attach"),
+        ("case_changed", "Wang", "fetch"),
+    ]  # fmt: skip
+
+
+def test_a_step_that_the_audit_log_refuses__is_not_taken(sqlite: Settings) -> None:
+    opened(sqlite, SALE)
+    (log,) = log_files(sqlite)
+    log.write_bytes(log.read_bytes()[:-30] + b'"broken"}\n')
+    with desk(sqlite) as cases:
+        with pytest.raises(AuditError):
+            cases.assign([1], "Li", actor=LI)
+        assert cases.show(1, as_of=FIRST)["state"] == "new"
 
 
 # ------------------------------------------------------------------------------------------------ both databases
