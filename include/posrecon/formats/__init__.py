@@ -9,6 +9,7 @@ from posrecon.formats import (
     camt,
     evidence,
     generic,
+    iso8583_log,
     mt940,
     reference_csv,
     terminal_csv,
@@ -21,6 +22,7 @@ from posrecon.formats.layout import Job, Layout, Parsed
 
 LAYOUTS: dict[str, Layout] = {
     "terminal_log": Layout(terminal_log.peek_date, terminal_log.parse),
+    "iso8583_log": Layout(iso8583_log.peek_date, iso8583_log.parse),
     "batch_close_csv": Layout(terminal_csv.peek_batch_close, terminal_csv.parse_batch_close),
     "unionpay_zm": Layout(unionpay_zm.peek_nothing, unionpay_zm.parse),
     "unionpay_zme": Layout(unionpay_zm.peek_nothing, unionpay_zme.parse),

@@ -17,6 +17,8 @@ from posrecon.landing.tables import Table
 
 FEEDS = ("terminal_log", "unionpay", "wechat", "alipay", "bank", "generic", "reference")
 
+TerminalType = Literal["sale", "refund", "void", "reversal", "preauth", "preauth_completion", "preauth_void"]
+
 # A statement is booked for good; a report (camt.052, MT942, interim BAI2) and a notification (camt.054) tell of the
 # same entries before it.
 BankDocument = Literal["statement", "report", "notification"]
@@ -24,6 +26,7 @@ BankDocument = Literal["statement", "report", "notification"]
 # Keys of `posrecon.formats.LAYOUTS`; a test holds the two together.
 LayoutName = Literal[
     "terminal_log",
+    "iso8583_log",
     "batch_close_csv",
     "unionpay_zm",
     "unionpay_zme",
@@ -92,6 +95,11 @@ class Source(BaseModel):
     )
     currency: str | None = None
     txn_codes: dict[str, Literal["sale", "refund"]] = Field(default_factory=dict)
+    message_types: dict[str, TerminalType] = Field(
+        default_factory=dict,
+        description="iso8583_log: regular expression over `<message type> <element 3> <element 25> [original]`, "
+        "matched from its beginning, → type of the event; the first that fits counts.",
+    )
     acquirer_patterns: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     payout_patterns: tuple[str, ...] = Field(
         default=(),
@@ -127,6 +135,13 @@ class Source(BaseModel):
             raise ValueError(f"not a regular expression: {error}") from None
         return value
 
+    @field_validator("message_types")
+    @classmethod
+    def _valid_message_types(cls, value: dict[str, str]) -> dict[str, str]:
+        for pattern in value:
+            cls._valid_pattern(pattern)
+        return value
+
     @field_validator("acquirer_patterns")
     @classmethod
     def _valid_patterns(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
@@ -151,6 +166,8 @@ class Source(BaseModel):
 
     @model_validator(mode="after")
     def _table_fits(self) -> "Source":
+        if (self.layout == "iso8583_log") != bool(self.message_types):
+            raise ValueError("message_types: expected with the layout iso8583_log, and only there")
         if self.acquirer == "other":
             raise ValueError("acquirer: other is every acquirer that the match ladder does not name")
         if self.payout_patterns and not self.acquirer:
