@@ -5,16 +5,6 @@
     case {{ channel }} when 'card' then 'unionpay' else {{ channel }} end
 {%- endmacro %}
 
-{# Banking days from an acquirer's settlement date to its payout. #}
-{% macro payout_due_days(acquirer) -%}
-    case {{ acquirer }}
-        {%- for name, days in var('payout_due_days').items() if name != 'other' %}
-        when '{{ name }}' then {{ days }}
-        {%- endfor %}
-        else {{ var('payout_due_days').other }}
-    end
-{%- endmacro %}
-
 {# The channel that an acquirer's lines are reported under: a wallet's are its own, all others settle cards. #}
 {% macro channel_of_acquirer(acquirer) -%}
     case when {{ acquirer }} in ('wechat', 'alipay') then {{ acquirer }} when {{ acquirer }} is not null then 'card' end

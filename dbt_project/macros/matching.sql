@@ -48,7 +48,8 @@ fitting as (
             {%- for key in rule['keys'] %}
             {{ 'and ' if not loop.first }}items.{{ key }} = lines.{{ key }}
             {%- endfor %}
-            and {{ seconds_apart('items.txn_local', 'lines.txn_local') }} <= {{ rule.window_s }}
+            and {{ seconds_apart('items.txn_local', 'lines.txn_local') }}
+            <= {{ tolerance_tonight('match_window_s', "'" ~ rule.name ~ "'") }}
     where
         {{ match_serves(rule, 'items.acquirer') }}
         {%- if not rule.identifies %}

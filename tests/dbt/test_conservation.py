@@ -233,6 +233,10 @@ DAMAGES = {
         "delete from fct_files where state = 'missing'",
         "update fct_payouts set delta_minor = 0",
     ),
+    "tolerances__hold_once_on_every_date": (
+        "insert into reference.tolerances from reference.tolerances limit 1",
+        "delete from reference.tolerances where name = 'payout_window_days'",
+    ),
 }
 
 

@@ -1,5 +1,6 @@
 """Every rule of the reconciliation, as dbt unit tests; and the proof that these notice a changed rule."""
 
+import csv
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import yaml
 from tests.dbt.project import DBT, declared_unit_tests, run_dbt
 
 RECON = "models/intermediate/recon"
+TOLERANCES = "seeds/tolerances.csv"
 
 
 def test_unit_tests__all_run_and_pass(empty_warehouse: Path, tmp_path: Path) -> None:
@@ -35,7 +37,7 @@ AUTHORISATION_KEYS = (
 # (file, what stands there, what it becomes, models whose unit tests must notice)
 MUTATIONS = [
     (f"{RECON}/int_recon__due_dates.sql", "where is_banking_day", "where true", "int_recon__due_dates"),
-    (f"{RECON}/int_recon__due_dates.sql", "+ due_days.due_days", "+ 1", "int_recon__due_dates"),
+    (f"{RECON}/int_recon__due_dates.sql", "+ in_force.due_days", "+ 1", "int_recon__due_dates"),
     (
         f"{RECON}/int_recon__terminal_duplicates.sql",
         "        and tonight.amount_minor = firsts.amount_minor\n",
@@ -84,16 +86,45 @@ MUTATIONS = [
         "[acquirer, merchant_id, terminal_id, rrn]",
         "int_recon__pass_1_acquirer_reference",
     ),
-    ("dbt_project.yml", "window_s: 86400", "window_s: 86401", "int_recon__pass_1_acquirer_reference"),
-    ("dbt_project.yml", "window_s: 1\n", "window_s: 2\n", "int_recon__pass_2_trace_and_time"),
-    ("dbt_project.yml", "excluded_watch_days: 2", "excluded_watch_days: 3", "int_recon__item_states"),
-    ("dbt_project.yml", "terminal_log_grace_days: 1", "terminal_log_grace_days: 2", "int_recon__line_states"),
-    ("dbt_project.yml", "unionpay: 23", "unionpay: 24", "int_recon__expected_items"),
-    ("dbt_project.yml", "fee_tolerance_minor: 0", "fee_tolerance_minor: 1", "int_recon__breaks_value"),
+    (
+        TOLERANCES,
+        "acquirer_reference,86400",
+        "acquirer_reference,86401",
+        "int_recon__pass_1_acquirer_reference",
+    ),
+    (TOLERANCES, "trace_and_time,1,", "trace_and_time,2,", "int_recon__pass_2_trace_and_time"),
+    (f"{RECON}/int_recon__item_states.sql", "> watched_until", ">= watched_until", "int_recon__item_states"),
+    (
+        f"{RECON}/int_recon__line_states.sql",
+        "< settlement_days.terminal_log_due_date",
+        "<= settlement_days.terminal_log_due_date",
+        "int_recon__line_states",
+    ),
+    (TOLERANCES, "terminal_log_grace_days,*,1", "terminal_log_grace_days,*,2", "int_recon__settlement_days"),
+    (TOLERANCES, "payout_due_days,unionpay,1", "payout_due_days,unionpay,2", "int_recon__settlement_days"),
+    (TOLERANCES, "payout_window_days,*,15", "payout_window_days,*,16", "int_recon__settlement_days"),
+    (
+        "macros/tolerances.sql",
+        "between {{ alias }}.effective_from and {{ alias }}.effective_to",
+        ">= {{ alias }}.effective_from",
+        "int_recon__due_dates",
+    ),
+    (
+        "macros/tolerances.sql",
+        "between {{ alias }}.effective_from and {{ alias }}.effective_to",
+        "<= {{ alias }}.effective_to",
+        "int_recon__settlement_days",
+    ),
+    (
+        f"{RECON}/int_recon__expected_items.sql",
+        "(24 - due_dates.cut_off_hour)",
+        "0",
+        "int_recon__expected_items",
+    ),
     (
         "macros/matching.sql",
-        "{{ rule.window_s }}",
-        "{{ rule.window_s }} - 1",
+        "<= {{ tolerance_tonight('match_window_s'",
+        "< {{ tolerance_tonight('match_window_s'",
         "int_recon__pass_1_acquirer_reference",
     ),
     (
@@ -289,8 +320,8 @@ MUTATIONS = [
         "[acquirer, merchant_id, card_last4, direction, currency]",
         "int_recon__pass_4_card_and_amount",
     ),
-    ("dbt_project.yml", "window_s: 300", "window_s: 301", "int_recon__pass_4_card_and_amount"),
-    ("dbt_project.yml", "window_s: 300", "window_s: 299", "int_recon__pass_4_card_and_amount"),
+    (TOLERANCES, "card_and_amount,300", "card_and_amount,301", "int_recon__pass_4_card_and_amount"),
+    (TOLERANCES, "card_and_amount,300", "card_and_amount,299", "int_recon__pass_4_card_and_amount"),
     ("macros/matching.sql", "        and items.expects_settlement\n", "", "int_recon__pass_3_authorisation"),
     (
         "macros/matching.sql",
@@ -1014,17 +1045,17 @@ MUTATIONS = [
         "false",
         "int_recon__payout_candidates",
     ),
-    ("dbt_project.yml", "amex: 0, ", "", "int_recon__payout_pool"),
+    (TOLERANCES, "payout_due_days,amex,0", "payout_due_days,amex,1", "int_recon__settlement_days"),
     (
         f"{RECON}/int_recon__payout_candidates.sql",
-        "entries.value_date > payouts.settlement_date",
-        "entries.value_date >= payouts.settlement_date",
+        "payouts.settlement_date < entries.value_date",
+        "payouts.settlement_date <= entries.value_date",
         "int_recon__payout_candidates",
     ),
     (
         f"{RECON}/int_recon__payout_candidates.sql",
-        "entries.value_date <= payouts.due_date",
-        "entries.value_date < payouts.due_date",
+        "payouts.payable_until >= entries.value_date",
+        "payouts.payable_until > entries.value_date",
         "int_recon__payout_candidates",
     ),
     (
@@ -1462,14 +1493,14 @@ MUTATIONS = [
     ),
     (
         f"{RECON}/int_recon__suggestions.sql",
-        "<= {{ var('suggestion_window_s') }}",
-        "< {{ var('suggestion_window_s') }}",
+        "<= {{ tolerance_tonight('suggestion_window_s') }}",
+        "< {{ tolerance_tonight('suggestion_window_s') }}",
         "int_recon__suggestions",
     ),
     (
         f"{RECON}/int_recon__suggestions.sql",
-        "<= {{ var('suggestion_window_s') }}",
-        "<= 2 * {{ var('suggestion_window_s') }}",
+        "<= {{ tolerance_tonight('suggestion_window_s') }}",
+        "<= 2 * {{ tolerance_tonight('suggestion_window_s') }}",
         "int_recon__suggestions",
     ),
     (
@@ -1486,20 +1517,20 @@ MUTATIONS = [
     ),
     (
         f"{RECON}/int_recon__suggestions.sql",
-        "    lines_of_item <= {{ var('suggestion_group_max') }}\n    and ",
-        "    ",
+        "greatest(lines_of_item, items_of_line)",
+        "items_of_line",
         "int_recon__suggestions",
     ),
     (
         f"{RECON}/int_recon__suggestions.sql",
-        "    and items_of_line <= {{ var('suggestion_group_max') }}\n",
-        "",
+        "greatest(lines_of_item, items_of_line)",
+        "lines_of_item",
         "int_recon__suggestions",
     ),
     (
         f"{RECON}/int_recon__suggestions.sql",
-        "lines_of_item <= {{",
-        "lines_of_item < {{",
+        "items_of_line) <= {{",
+        "items_of_line) < {{",
         "int_recon__suggestions",
     ),
     (
@@ -1641,21 +1672,21 @@ MUTATIONS = [
         "int_recon__pass_1_order_number",
     ),
     (
-        "dbt_project.yml",
-        "window_s: 604800",
-        "window_s: 604799",
+        TOLERANCES,
+        "order_number,604800",
+        "order_number,604799",
         "int_recon__pass_1_order_number",
     ),
     (
-        "dbt_project.yml",
-        "window_s: 604800",
-        "window_s: 604801",
+        TOLERANCES,
+        "order_number,604800",
+        "order_number,604801",
         "int_recon__pass_1_order_number",
     ),
     (
-        "dbt_project.yml",
-        "suggestion_group_max: 10",
-        "suggestion_group_max: 11",
+        TOLERANCES,
+        "suggestion_group_max,*,10",
+        "suggestion_group_max,*,11",
         "int_recon__suggestions",
     ),
 ]
@@ -1673,6 +1704,10 @@ def _in_variables(mutation: Mutation) -> bool:
     return mutation[0] == "dbt_project.yml"
 
 
+def _in_seed(mutation: Mutation) -> bool:
+    return mutation[0].startswith("seeds/")
+
+
 def _changed(mutation: Mutation) -> str:
     file, text, becomes, _ = mutation
     original = (DBT / file).read_text(encoding="utf-8")
@@ -1687,6 +1722,14 @@ def _changed_variables(mutation: Mutation) -> dict[str, Any]:
     changed = {name: value for name, value in after.items() if value != before[name]}
     assert changed, f"{mutation[1]!r} is no variable"
     return changed
+
+
+def _with_seed(unit: dict[str, Any], mutation: Mutation) -> dict[str, Any]:
+    """The unit test with the rows of the changed seed, wherever it reads the seed as it stands."""
+    rows = list(csv.DictReader(_changed(mutation).splitlines()))
+    seed = f"ref('{Path(mutation[0]).stem}')"
+    given = [{**each, "rows": rows} if each == {"input": seed} else each for each in unit["given"]]
+    return {**unit, "given": given}
 
 
 def _copy_project(target: Path) -> Path:
@@ -1720,9 +1763,13 @@ def mutants(empty_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         elif _in_variables(mutation):
             copy = model
             given = _changed_variables(mutation)
+        elif _in_seed(mutation):
+            copy = model
+            given = {}
         else:
             continue
-        for unit in tests_of[model]:
+        for each in tests_of[model]:
+            unit = _with_seed(each, mutation) if _in_seed(mutation) else each
             variables = {**given, **unit.get("overrides", {}).get("vars", {})}
             name = f"{unit['name']}__mutant_{number}"
             units.append({**unit, "name": name, "model": copy, "overrides": {"vars": variables}})
@@ -1744,7 +1791,11 @@ def _ids(numbered: list[tuple[int, Mutation]]) -> list[str]:
     return [f"{number}-{Path(file).stem}-{text.strip()[:40]}" for number, (file, text, *_) in numbered]
 
 
-TOGETHER = [(number, change) for number, change in NUMBERED if _in_model(change) or _in_variables(change)]
+TOGETHER = [
+    (number, change)
+    for number, change in NUMBERED
+    if _in_model(change) or _in_variables(change) or _in_seed(change)
+]
 ALONE = [(number, change) for number, change in NUMBERED if (number, change) not in TOGETHER]
 
 

@@ -4,7 +4,9 @@ The night stores decisions, not the millions of comparisons behind them. For one
 they are made again here, over the same raw partitions and with the same ladder.
 """
 
+import csv
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +108,10 @@ def rules_tried(settings: Settings, published: duckdb.DuckDBPyConnection, item: 
         )
         if not record:
             return []
-        return [_try(raw, side, record[0], rule) for rule in _ladder(settings, record[0]["acquirer"])]
+        return [
+            _try(raw, side, record[0], rule)
+            for rule in _ladder(settings, record[0]["acquirer"], item["run_date"])
+        ]
 
 
 def as_text(tried: list[dict[str, Any]]) -> list[str]:
@@ -131,11 +136,23 @@ def as_text(tried: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _ladder(settings: Settings, acquirer: str) -> list[dict[str, Any]]:
+def _ladder(settings: Settings, acquirer: str, run_date: date) -> list[dict[str, Any]]:
+    """Rules of the acquirer in order, each with the window (`window_s`) that was in force on the night."""
     project = yaml.safe_load((settings.dbt_dir / "dbt_project.yml").read_text(encoding="utf-8"))
     ladder: list[dict[str, Any]] = project["vars"]["match_ladder"]
     is_named = any(acquirer in rule["acquirers"] for rule in ladder)
-    return [rule for rule in ladder if (acquirer if is_named else "other") in rule["acquirers"]]
+    with (settings.dbt_dir / "seeds" / "tolerances.csv").open(encoding="utf-8", newline="") as seed:
+        windows = {
+            row["scope"]: int(row["value"])
+            for row in csv.DictReader(seed)
+            if row["name"] == "match_window_s"
+            and row["effective_from"] <= run_date.isoformat() <= row["effective_to"]
+        }
+    return [
+        rule | {"window_s": windows[rule["name"]]}
+        for rule in ladder
+        if (acquirer if is_named else "other") in rule["acquirers"]
+    ]
 
 
 def open_records(

@@ -20,7 +20,8 @@ lines as (
         items.expects_settlement,
         fees.expected_fee_minor,
         fees.rate_bps,
-        fees.cap_minor
+        fees.cap_minor,
+        fees.tolerance_minor
     from {{ ref('int_recon__line_states') }} as states
     inner join {{ ref('int_recon__settlement_pool') }} as pool
         on states.line_key = pool.line_key
@@ -102,7 +103,7 @@ select
         ('cap_minor', 'cap_minor'),
     ]) }} as detail
 from received_tonight
-where abs(fee_minor - expected_fee_minor) > {{ var('fee_tolerance_minor') }}
+where abs(fee_minor - expected_fee_minor) > tolerance_minor
 
 union all
 

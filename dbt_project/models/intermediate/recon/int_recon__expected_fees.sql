@@ -38,6 +38,7 @@ in_force as (
         asked.*,
         schedule.rate_bps,
         schedule.cap_minor,
+        tolerance.value as tolerance_minor,
         row_number() over (
             partition by asked.merchant_id, asked.acquirer, asked.card_type, asked.business_date
             order by
@@ -54,6 +55,8 @@ in_force as (
             and (schedule.channel = asked.acquirer or schedule.channel = asked.channel)
             and (schedule.card_type = '*' or asked.card_type = schedule.card_type)
             and asked.business_date between schedule.effective_from and schedule.effective_to
+    inner join {{ ref('tolerances') }} as tolerance
+        on {{ tolerance_in_force('tolerance', 'fee_tolerance_minor', 'asked.business_date') }}
 
 )
 
@@ -62,7 +65,8 @@ select
     {{ scheduled_fee_minor('lines.gross_minor', 'in_force.rate_bps', 'in_force.cap_minor') }}
         as expected_fee_minor,
     in_force.rate_bps,
-    in_force.cap_minor
+    in_force.cap_minor,
+    in_force.tolerance_minor
 
 from lines
 inner join in_force

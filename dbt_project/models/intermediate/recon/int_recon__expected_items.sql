@@ -63,13 +63,8 @@ select
 
     ---------- dates
     due_dates.due_date,
-    cast(
-        judged.txn_local + case judged.channel
-            when 'card' then interval '{{ 24 - var("clearing_cut_off_hour").unionpay }} hours'
-            when 'wechat' then interval '{{ 24 - var("clearing_cut_off_hour").wechat }} hours'
-            else interval '{{ 24 - var("clearing_cut_off_hour").alipay }} hours'
-        end as date
-    ) as clearing_date
+    due_dates.watched_until,
+    cast(judged.txn_local + (24 - due_dates.cut_off_hour) * interval '1 hour' as date) as clearing_date
 
 from judged
 inner join {{ ref('int_recon__due_dates') }} as due_dates

@@ -27,6 +27,7 @@ decided as (
         expected.currency,
         expected.amount_minor,
         expected.due_date,
+        expected.watched_until,
         expected.clearing_date,
         pairs.line_key,
         pairs.match_rule,
@@ -65,7 +66,7 @@ select
         match_state = 'excluded'
         and (
             not is_matchable
-            or {{ run_date() }} > due_date + interval '{{ var("excluded_watch_days") }} days'
+            or {{ run_date() }} > watched_until
         )
     ) as is_final
 

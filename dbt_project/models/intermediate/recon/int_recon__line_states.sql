@@ -6,6 +6,7 @@ pool as (
 
     select
         line_key,
+        acquirer,
         line_kind,
         opening_state,
         settlement_date,
@@ -37,13 +38,14 @@ decided as (
             when pairs.item_key is not null then 'matched'
             when duplicates.line_key is not null or pool.line_kind = 'dispute' then 'excluded'
             when ambiguous.line_key is not null then 'ambiguous'
-            when
-                {{ run_date() }}
-                < pool.settlement_date + interval '{{ var("terminal_log_grace_days") }} days'
-                then 'pending'
+            when {{ run_date() }} < settlement_days.terminal_log_due_date then 'pending'
             else 'unmatched'
         end as match_state
     from pool
+    left join {{ ref('int_recon__settlement_days') }} as settlement_days
+        on
+            pool.acquirer = settlement_days.acquirer
+            and pool.settlement_date = settlement_days.settlement_date
     left join {{ ref('int_recon__pairs') }} as pairs
         on pool.line_key = pairs.line_key
     left join {{ ref('int_recon__settlement_duplicates') }} as duplicates

@@ -121,10 +121,10 @@ inner join entries
         and payouts.currency = entries.currency
         -- Money comes after the settlement date, or on it when the acquirer's file names the day on which it pays.
         and (
-            entries.value_date > payouts.settlement_date
-            or (entries.value_date = payouts.settlement_date and payouts.due_date = payouts.settlement_date)
+            payouts.settlement_date < entries.value_date
+            or (payouts.settlement_date = entries.value_date and payouts.due_date = payouts.settlement_date)
         )
-        and entries.value_date <= payouts.due_date + interval '{{ var("payout_window_days") }} days'
+        and payouts.payable_until >= entries.value_date
 inner join texts
     on entries.entry_key = texts.entry_key
 left join named

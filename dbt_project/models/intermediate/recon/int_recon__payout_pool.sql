@@ -69,16 +69,6 @@ summed as (
     from all_payouts
     group by payout_id, acquirer, merchant_id, currency, settlement_date
 
-),
-
-banking_days as (
-
-    select
-        calendar_date,
-        banking_day_no
-    from {{ ref('stg_reference__banking_calendar') }}
-    where is_banking_day
-
 )
 
 select
@@ -89,16 +79,17 @@ select
     merchants.settlement_account,
     summed.currency,
     summed.settlement_date,
-    banking_days.calendar_date as due_date,
+    settlement_days.payout_due_date as due_date,
+    settlement_days.payable_until,
     summed.line_count,
     summed.expected_net_minor,
     summed.received_minor,
     summed.first_entry_key
 
 from summed
-inner join {{ ref('stg_reference__banking_calendar') }} as calendar
-    on summed.settlement_date = calendar.calendar_date
-inner join banking_days
-    on calendar.banking_day_no + {{ payout_due_days('summed.acquirer') }} = banking_days.banking_day_no
+inner join {{ ref('int_recon__settlement_days') }} as settlement_days
+    on
+        summed.acquirer = settlement_days.acquirer
+        and summed.settlement_date = settlement_days.settlement_date
 left join {{ ref('stg_reference__merchants') }} as merchants
     on summed.merchant_id = merchants.merchant_id

@@ -51,7 +51,7 @@ open_lines as (
             and open_items.{{ key }} = open_lines.{{ key }}
             {%- endfor %}
             and {{ seconds_apart('open_items.txn_local', 'open_lines.txn_local') }}
-            <= {{ var('suggestion_window_s') }}
+            <= {{ tolerance_tonight('suggestion_window_s') }}
 
 ),
 {% endfor %}
@@ -88,6 +88,5 @@ select
 
 from sized
 where
-    lines_of_item <= {{ var('suggestion_group_max') }}
-    and items_of_line <= {{ var('suggestion_group_max') }}
+    greatest(lines_of_item, items_of_line) <= {{ tolerance_tonight('suggestion_group_max') }}
 group by item_key, line_key
