@@ -1,6 +1,7 @@
 """The catalogue is what the suites say, and its reference tables are dated and complete."""
 
 import csv
+import re
 import shutil
 from collections.abc import Callable
 from datetime import date
@@ -48,6 +49,16 @@ def test_break_types__say_the_same_first_step_as_their_dispute_rule() -> None:
     assert seed == {rule.break_type: (rule.remedy_en, rule.remedy_zh) for rule in RULES.dispute_rules}
 
 
+def test_every_rule__says_what_whose_and_what_to_do_in_both_languages() -> None:
+    chinese = re.compile("[\u4e00-\u9fff]")
+    for rule in RULES.rules.values():
+        said = (rule.rule_id, rule.severity, rule.owner, rule.description, rule.remedy_en, rule.materiality)
+        assert all(said), rule.rule_id
+        assert chinese.search(rule.explanation_zh), rule.rule_id
+        assert chinese.search(rule.remedy_zh), rule.rule_id
+        assert bool(rule.break_type) == bool(rule.route) == (rule.suite == catalogue.DISPUTES), rule.rule_id
+
+
 def test_data_quality_rules__are_errors_or_warnings__in_every_feed() -> None:
     for suite in RULES.suites:
         if suite.name != catalogue.DISPUTES:
@@ -80,6 +91,11 @@ def test_writing_the_suites__from_nothing__gives_the_checked_in_files(tmp_path: 
     [
         (lambda rules: rules.append(rules[0]), "DQ-TL-TYPES occurs twice"),
         (lambda rules: rules[1].pop("description"), "DQ-TL-KEY-PRESENT has no description"),
+        (lambda rules: rules[1].pop("zh"), "DQ-TL-KEY-PRESENT has no zh"),
+        (
+            lambda rules: rules[1].update(owner="nobody"),
+            "DQ-TL-KEY-PRESENT: the owner is nobody, expected data or",
+        ),
     ],
 )
 def test_catalogue__that_contradicts_itself__is_refused(
@@ -128,17 +144,17 @@ def test_policy__every_rule__has_a_materiality_and_a_clock() -> None:
         (
             "dispute_clocks.csv",
             "acquirer,*,x,act,5,calendar,transaction,2026-01-01,,somebody,certain",
-            "line 18: confidence is .certain., expected sourced or secondary or unverified",
+            "line 23: confidence is .certain., expected sourced or secondary or unverified",
         ),
         (
             "dispute_clocks.csv",
             "nobody,*,x,act,5,calendar,transaction,2026-01-01,,somebody,sourced",
-            "line 18: unknown route nobody",
+            "line 23: unknown route nobody",
         ),
         (
             "dispute_clocks.csv",
             "acquirer,*,x,answer,5,calendar,transaction,2026-01-01,,somebody,sourced",
-            "line 18: answer cannot start at transaction",
+            "line 23: answer cannot start at transaction",
         ),
         ("volume.csv", "bank,four,2,50,200,2026-01-01,,not a number", "line 3: trailing_weeks is .four."),
     ],
@@ -172,7 +188,7 @@ def test_reference_tables__say_the_same_days_as_the_reconciliation() -> None:
     due = {
         f"settlement_due_{channel}": days for channel, days in project["vars"]["settlement_due_days"].items()
     }
-    due["payout_due"] = project["vars"]["payout_due_days"]
+    due |= {f"payout_due_{acquirer}": days for acquirer, days in project["vars"]["payout_due_days"].items()}
     rows = read_table(REFERENCE, policy.CLOCKS)
     banking = {row.values["clock"]: row.values["days"] for row in rows if row.values["day_kind"] == "banking"}
     assert banking == due

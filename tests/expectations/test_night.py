@@ -159,7 +159,7 @@ def test_night__run_again__same_candidates_results_and_paths(night: tuple[Settin
 
 def test_night__nothing_is_written_beside_the_project_files(night: tuple[Settings, Validation]) -> None:
     settings, _ = night
-    known = {"great_expectations.yml", "rules.yml", "README.md"}
+    known = {"great_expectations.yml", "rules.yml", "examples.yml", "README.md"}
     generated = set(
         catalogue.generated_files(
             catalogue.load_for(settings), settings.expectations_dir / "great_expectations.yml"

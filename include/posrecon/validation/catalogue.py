@@ -45,6 +45,12 @@ from (
 group by rows.currency
 order by rows.currency"""
 
+# What a suite may say once for all of its rules.
+_SHARED = ("owner", "remedy_en", "remedy_zh")
+
+OWNERS = ("data", "finance", "stores")
+"""Who a finding goes to: the data team, the finance team, the people who run the tills."""
+
 _GX_SEVERITY = {"error": "critical", "warning": "warning"}
 
 
@@ -59,12 +65,14 @@ class Rule:
         expectation: Name of the Great Expectations type that judges it.
         kwargs: Its arguments.
         description: What holds when the rule is kept, in one plain sentence.
+        explanation_zh: The rule in plain Chinese.
+        owner: Who looks at a finding first; see OWNERS.
+        remedy_en: What to do, in English.
+        remedy_zh: The same in Chinese.
         notes: Why, or how to read it; may be empty.
         break_type: The break that a dispute rule marks; empty for data-quality rules.
         route: First door of a dispute; empty for data-quality rules.
         escalation: The next doors, in order.
-        remedy_en: What to do, in English.
-        remedy_zh: The same in Chinese.
     """
 
     rule_id: str
@@ -73,17 +81,24 @@ class Rule:
     expectation: str
     kwargs: dict[str, Any]
     description: str
+    explanation_zh: str
+    owner: str
+    remedy_en: str
+    remedy_zh: str
     notes: str = ""
     break_type: str = ""
     route: str = ""
     escalation: tuple[str, ...] = ()
-    remedy_en: str = ""
-    remedy_zh: str = ""
 
     @property
     def is_dispute(self) -> bool:
         """Whether what it marks becomes a dispute candidate."""
         return bool(self.break_type)
+
+    @property
+    def materiality(self) -> str:
+        """From when on a finding counts: a dated table for disputes, nothing for data quality."""
+        return "reference/materiality.csv" if self.is_dispute else "every row counts"
 
 
 @dataclass(frozen=True)
@@ -144,11 +159,18 @@ def load(path: Path) -> Catalogue:
                 )
             seen.add(rule_id)
             try:
-                rules.append(_rule(entry["name"], raw))
+                rules.append(
+                    _rule(entry["name"], {name: entry[name] for name in _SHARED if name in entry} | raw)
+                )
             except KeyError as missing:
                 raise NightError(
                     f"{path}: rule {rule_id} has no {missing.args[0]}.", next_step="Add it to the rule."
                 ) from None
+            if rules[-1].owner not in OWNERS:
+                raise NightError(
+                    f"{path}: rule {rule_id}: the owner is {rules[-1].owner}, expected {' or '.join(OWNERS)}.",
+                    next_step="Choose one of them.",
+                )
         suites.append(
             Suite(entry["name"], entry["datasource"], entry["title"], entry["notes"].strip(), tuple(rules))
         )
@@ -166,6 +188,10 @@ def _rule(suite: str, raw: dict[str, Any]) -> Rule:
         "suite": suite,
         "severity": raw["severity"],
         "description": raw["description"],
+        "explanation_zh": raw["zh"],
+        "owner": raw["owner"],
+        "remedy_en": raw["remedy_en"],
+        "remedy_zh": raw["remedy_zh"],
         "notes": raw.get("notes", ""),
     }
     if suite != DISPUTES:
@@ -184,8 +210,6 @@ def _rule(suite: str, raw: dict[str, Any]) -> Rule:
         break_type=raw["break_type"],
         route=raw["route"],
         escalation=tuple(raw["escalation"]),
-        remedy_en=raw["remedy_en"],
-        remedy_zh=raw["remedy_zh"],
     )
 
 
@@ -228,19 +252,21 @@ def _suite_json(suite: Suite) -> dict[str, Any]:
 
 
 def _expectation_json(rule: Rule) -> dict[str, Any]:
-    meta: dict[str, Any] = {"rule_id": rule.rule_id, "severity": rule.severity}
-    # Data Docs shows the description of a rule and nothing else of it, so it holds all that a reader needs.
-    shown = f"{rule.description} {rule.notes}".strip()
+    meta: dict[str, Any] = {
+        "rule_id": rule.rule_id,
+        "severity": rule.severity,
+        "owner": rule.owner,
+        "materiality": rule.materiality,
+        "explanation_zh": rule.explanation_zh,
+        "remedy_en": rule.remedy_en,
+        "remedy_zh": rule.remedy_zh,
+    }
     if rule.is_dispute:
-        meta |= {
-            "break_type": rule.break_type,
-            "route": rule.route,
-            "escalation": list(rule.escalation),
-            "remedy_en": rule.remedy_en,
-            "remedy_zh": rule.remedy_zh,
-        }
-        shown += f" What to do: {rule.remedy_en} 处理办法:{rule.remedy_zh}"
-    shown += f" ({rule.rule_id}, {rule.severity})"
+        meta |= {"break_type": rule.break_type, "route": rule.route, "escalation": list(rule.escalation)}
+    # Data Docs shows the description of a rule and nothing else of it, so it holds all that a reader needs.
+    parts = [rule.description, rule.notes, rule.explanation_zh]
+    parts += [f"What to do: {rule.remedy_en}", f"处理办法:{rule.remedy_zh}"]
+    shown = " ".join(part for part in parts if part) + f" ({rule.rule_id}, {rule.severity})"
     return {
         "id": _id(f"rule:{rule.rule_id}"),
         "type": rule.expectation,
