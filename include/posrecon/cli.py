@@ -1,6 +1,5 @@
 """The `posrecon` command. Only light imports here: help and wrong usage must answer at once."""
 
-import csv
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from posrecon.cli_audit import app as audit_app
 from posrecon.cli_cases import app as cases_app
 from posrecon.cli_sources import app as sources_app
 from posrecon.errors import LayoutError, PosreconError, UsageError
+from posrecon.exports import csv_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -562,9 +562,7 @@ def _show_rows(
         return
     if as_csv:
         if rows:
-            writer = csv.writer(sys.stdout, lineterminator="\n")
-            writer.writerow(rows[0])
-            writer.writerows([_csv_cell(value) for value in row.values()] for row in rows)
+            print(csv_text(rows, rows[0]), end="")
         return
     if not rows:
         print(empty)
@@ -591,13 +589,6 @@ def _show_rows(
     _console().print(table)
     if total is not None and total > len(rows):
         print(f"{len(rows):,} of {total:,} rows; --limit 0 shows all.")
-
-
-def _csv_cell(value: Any) -> Any:
-    """Put an apostrophe before text that a spreadsheet would run as a formula."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return "'" + value
-    return value
 
 
 def _console() -> "Console":

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 from fontTools.ttLib import TTFont, TTLibError
 from fpdf import FPDF
-from fpdf.enums import WrapMode, XPos, YPos
+from fpdf.enums import MethodReturnValue, WrapMode, XPos, YPos
 from fpdf.fonts import FontFace
 
 from posrecon.errors import PosreconError
@@ -21,6 +22,8 @@ LACKING = "〓"
 
 _FAMILY = "page"
 _MARGIN = 18.0
+_RECORD_SIZE = 8.0
+_RECORD_HEIGHT = 4.3
 _INK = (28, 34, 40)
 _FAINT = (110, 118, 126)
 _LINE = (205, 210, 215)
@@ -113,7 +116,6 @@ class Pages:
             line_height=5,
             padding=(0.7, 1),
             v_align="TOP",
-            wrapmode=WrapMode.CHAR,
         ) as table:
             if has_head:
                 table.row([self._held(column.title) for column in columns])
@@ -124,15 +126,31 @@ class Pages:
                     row.cell(self._held(cell), style=label)
         self._pdf.ln(2)
 
-    def received(self, text: str) -> None:
-        """A record as it was received, on a shaded ground; long lines are broken, nothing is left out."""
-        self._pdf.set_fill_color(*_SHADE)
-        self._text(text, size=8, height=4.3, is_shaded=True)
-        self._pdf.ln(1.5)
+    def received(self, label: str, text: str) -> None:
+        """A record as it was received, on a shaded ground under its label.
 
-    def new_page(self) -> None:
-        """Start a new page."""
-        self._pdf.add_page()
+        Long lines are broken and nothing is left out; a record is not cut by the end of a page when it fits on one.
+        """
+        self._pdf.set_font(_FAMILY, size=_RECORD_SIZE)
+        height = cast(
+            float,
+            self._pdf.multi_cell(
+                0,
+                _RECORD_HEIGHT,
+                self._held(text),
+                wrapmode=WrapMode.CHAR,
+                dry_run=True,
+                output=MethodReturnValue.HEIGHT,
+            ),
+        )
+        if self._pdf.will_page_break(height + 12) and height < self._pdf.eph / 2:
+            self._pdf.add_page()
+        self.note(label)
+        self._pdf.set_fill_color(*_SHADE)
+        self._text(text, size=_RECORD_SIZE, height=_RECORD_HEIGHT, is_shaded=True)
+        # A table would take over the ground.
+        self._pdf.set_fill_color(255)
+        self._pdf.ln(1.5)
 
     def content(self) -> bytes:
         """The finished document."""
@@ -149,7 +167,8 @@ class Pages:
     ) -> None:
         self._pdf.set_font(_FAMILY, size=size)
         self._pdf.set_text_color(*colour)
-        by_character = is_shaded or any(ord(letter) > 0x2E80 for letter in text)
+        chinese = sum(ord(letter) > 0x2E80 for letter in text)
+        by_character = is_shaded or chinese > len(text) // 2
         self._pdf.multi_cell(
             0,
             height,
@@ -163,7 +182,7 @@ class Pages:
 
     def _held(self, text: str) -> str:
         """The text with what the font can show; what it cannot is counted in `lacking`."""
-        text = text.replace("\t", " ")
+        text = text.replace("\t", " ").replace("\r\n", "\n")
         absent = {letter for letter in text if letter != "\n" and ord(letter) not in self._known}
         self.lacking |= absent
         return "".join(LACKING if letter in absent else letter for letter in text)

@@ -9,7 +9,8 @@ from tests.architecture.repository import PACKAGE, at, imported, module_name, py
 
 FOUNDATION = frozenset(
     {
-        "errors", "money", "pdf", "banking_calendar", "files", "reference_tables", "secrets", "settings", "sources",
+        "errors", "exports", "money", "pdf", "banking_calendar", "files",
+        "reference_tables", "secrets", "settings", "sources",
     }
 )  # fmt: skip
 

@@ -44,8 +44,18 @@ def test_same_content__same_bytes(tmp_path: Path) -> None:
 def test_a_long_word__is_broken__and_nothing_is_lost(tmp_path: Path) -> None:
     pages = Pages(Settings(home=tmp_path), title="t", dated=DAY)
     line = "S22" + "0123456789" * 40
-    pages.received(line)
+    pages.received("ZM, line 1", line)
     assert line in texts(pages.content())[0]
+
+
+def test_a_record__is_not_cut_by_the_end_of_a_page(tmp_path: Path) -> None:
+    pages = Pages(Settings(home=tmp_path), title="t", dated=DAY)
+    records = [f"record{number:03}" + "x" * 150 + "end" for number in range(60)]
+    for record in records:
+        pages.received("ZM", record)
+    read = texts(pages.content())
+    assert len(read) > 1
+    assert all(any(record in page for page in read) for record in records)
 
 
 def test_a_character_that_the_font_lacks__is_marked_and_counted(tmp_path: Path) -> None:
