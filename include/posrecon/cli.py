@@ -12,9 +12,10 @@ import typer
 
 from posrecon.cli_audit import app as audit_app
 from posrecon.cli_cases import app as cases_app
+from posrecon.cli_cases import pack
 from posrecon.cli_sources import app as sources_app
+from posrecon.console import print_csv
 from posrecon.errors import LayoutError, PosreconError, UsageError
-from posrecon.exports import csv_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,6 +43,7 @@ app = typer.Typer(
 app.add_typer(sources_app)
 app.add_typer(audit_app)
 app.add_typer(cases_app)
+app.command()(pack)
 files_app = typer.Typer(
     name="files",
     help="List the files that came, were refused or are missing; decide about those that are held.",
@@ -561,8 +563,7 @@ def _show_rows(
         _print_json(rows)
         return
     if as_csv:
-        if rows:
-            print(csv_text(rows, rows[0]), end="")
+        print_csv(rows)
         return
     if not rows:
         print(empty)

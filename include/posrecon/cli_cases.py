@@ -1,6 +1,7 @@
 """`posrecon cases`: from candidates to settled disputes; every step keeps who, when and why."""
 
 import getpass
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -456,6 +457,41 @@ def upgrade(as_json: JsonOption = False) -> None:
         print(
             f"The tables of the cases are at {now}"
             + (f", were at {before}." if before else ", made just now.")
+        )
+
+
+def pack(
+    case: CaseArgument,
+    out: Annotated[Path, typer.Option(help="Folder for the zip.", file_okay=False)] = Path(),
+    by: ByOption = None,
+    as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the complaint pack of a case: pages in Chinese and English, CSV, lines as received, hashes."""
+    from posrecon.audit import record
+    from posrecon.disputes.complaint import complaint_of
+    from posrecon.disputes.desk import case_number, desk
+    from posrecon.disputes.pack import build_pack
+
+    settings = _settings()
+    actor = _actor(settings, by)
+    with desk(settings) as cases:
+        complaint = complaint_of(cases.show(case_number(case), as_of=_as_of(settings, as_of)))
+    made = build_pack(settings, complaint, out)
+    facts = {
+        "what": "complaint_pack", "case": complaint.reference, "file": made.path.name, "sha256": made.sha256,
+        "run_date": made.run_date.isoformat(), "breaks": made.breaks, "break_ids": list(complaint.break_ids),
+    }  # fmt: skip
+    record(settings, "export", facts, by=actor.name)
+    if as_json:
+        print_json({**facts, "path": str(made.path), "told": made.told, "lacking": made.lacking})
+        return
+    print(f"{made.path}\n  {made.breaks} breaks of the night {made.run_date}, {made.told} told one by one")
+    print(f"  SHA-256 {made.sha256}")
+    if made.lacking:
+        print(
+            f"  The font lacks {made.lacking}: they are printed as 〓. POSRECON_PDF_FONT names another font.",
+            file=sys.stderr,
         )
 
 

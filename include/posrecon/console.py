@@ -1,11 +1,12 @@
 """What the commands print: tables for people, JSON and CSV for programs."""
 
-import csv
 import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
+
+from posrecon.exports import csv_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,18 +36,9 @@ def print_json(content: Any) -> None:
 
 
 def print_csv(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print rows of the same columns as CSV; nothing that a spreadsheet would run as a formula."""
+    """Print rows as CSV, all columns."""
     if rows:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(rows[0])
-        writer.writerows([csv_cell(value) for value in row.values()] for row in rows)
-
-
-def csv_cell(value: Any) -> Any:
-    """Put an apostrophe before text that a spreadsheet would run as a formula."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return "'" + value
-    return value
+        print(csv_text(rows, rows[0]), end="")
 
 
 def _jsonable(value: Any) -> Any:

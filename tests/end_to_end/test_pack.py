@@ -136,3 +136,18 @@ def test_a_break_that_is_not_published__is_refused(two: Home, tmp_path: Path) ->
 def test_text_that_a_spreadsheet_would_run__is_quoted() -> None:
     written = csv_text([{"a": "=1+1", "b": -5}, {"a": "@x", "b": None}], ("a", "b"))
     assert written == "a,b\n'=1+1,-5\n'@x,\n"
+
+
+def test_pack_command__writes_the_zip_and_its_record(two: Home, tmp_path: Path) -> None:
+    home = two.copy_to(tmp_path / "home")
+    home.run("cases", "open", "--from-candidates")
+    made = home.run("pack", "C-1", "--out", str(tmp_path / "out"), "--by", "Li")
+    path = Path(made["path"])
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == made["sha256"]
+    with zipfile.ZipFile(path) as archive:
+        rows = list(csv.DictReader(io.StringIO(archive.read("breaks.csv").decode("utf-8-sig"))))
+    shown = home.run("cases", "show", "C-1")
+    assert sorted(row["break_id"] for row in rows) == sorted(one["break_id"] for one in shown["case_breaks"])
+    log = "".join(file.read_text() for file in sorted(home.settings.audit.rglob("*.jsonl")))
+    assert made["sha256"] in log
+    assert home.run("pack", "C-999999", expect=2)["stderr"].count("C-999999") == 1

@@ -72,6 +72,24 @@ def texts() -> dict[str, dict[str, str]]:
     return loaded
 
 
+def complaint_of(case: Mapping[str, Any]) -> Complaint:
+    """What a case complains about, from its view (`Desk.show`): to the door of its next step, else where it lies."""
+    step = case["next_step"] or {}
+    door: Mapping[str, Any] = step.get("door") or next(
+        (one for one in case["doors"] if one["route"] == case["route"]), {}
+    )
+    respond_by = case["respond_by"]
+    return Complaint(
+        reference=case["case"],
+        title=case["cause"],
+        addressee_zh=door.get("name_zh", ""),
+        addressee_en=door.get("name_en", ""),
+        contact=door.get("contact") or "",
+        respond_by=date.fromisoformat(respond_by) if respond_by else None,
+        break_ids=tuple(one["break_id"] for one in case["case_breaks"]),
+    )
+
+
 def breaks_of(published: duckdb.DuckDBPyConnection, break_ids: Sequence[str]) -> list[Row]:
     """The breaks as readers see them, the most money at risk first.
 
