@@ -401,7 +401,9 @@ def _judged(
 ) -> Outcome:
     """Duplicate, conflict or loaded, against the files before, given by file number.
 
-    What a person rejected stays rejected: the same content again is its duplicate.
+    What a person rejected stays rejected: the same content again is its duplicate. A file without records says
+    nothing that could be repeated, so it is a duplicate under its own logical name only: bills of two quiet days may
+    be the same bytes, and both days have come.
     """
     same_source = [(night, other) for night, other in seen if other.source == outcome.source]
     in_force = [pair for pair in same_source if pair[1].state == "loaded"]
@@ -415,7 +417,7 @@ def _judged(
         ]
     )
     for night, other in reversed(rivals):
-        if other.sha256 == outcome.sha256:
+        if other.sha256 == outcome.sha256 and (outcome.records or other.logical_name == outcome.logical_name):
             held = {"conflict": ", which is held as a conflict", "rejected": ", which was rejected"}.get(
                 other.state, ""
             )

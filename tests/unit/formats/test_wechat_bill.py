@@ -7,7 +7,7 @@ from posrecon.landing.inbox import recognise
 from posrecon.landing.sources import load_sources
 from posrecon.landing.steps import read_note
 from posrecon.settings import Settings
-from tests.unit.landing.files import NIGHT, parse_one, put, quarantined, raw
+from tests.unit.landing.files import NIGHT, land, parse_one, put, quarantined, raw, registry
 
 MCH = "1900000109"
 NAME = f"{MCH}All2026-11-11.csv"
@@ -214,6 +214,17 @@ def test_an_empty_day__is_a_bill_without_records(settings: Settings) -> None:
         settings, "wechat", NAME, bill_of(ALL, values="0 0.00 0.00 0.00 0.00 0.00 0.00").encode()
     )
     assert (outcome.state, outcome.records, outcome.business_date) == ("loaded", 0, date(2026, 11, 11))
+
+
+def test_two_empty_days__same_bytes__both_have_come(settings: Settings) -> None:
+    quiet = bill_of(ALL, values="0 0.00 0.00 0.00 0.00 0.00 0.00").encode()
+    for name in (NAME.replace("11.csv", "10.csv"), NAME, NAME.replace(".csv", "_again.csv")):
+        put(settings, "wechat", name, quiet)
+    land(settings)
+    assert [(row["file_name"], row["state"]) for row in registry(settings)] == [
+        (NAME.replace("11.csv", "10.csv"), "loaded"), (NAME, "loaded"),
+        (NAME.replace(".csv", "_again.csv"), "duplicate"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
