@@ -127,6 +127,22 @@ class Score:
     timing: tuple[str, ...]
 
     @property
+    def precision_minor_text(self) -> str:
+        """Share of the published pairs' settled money that is right; never rounded up to 1."""
+        return _ratio(self.matched_minor - self.wrong_minor, self.matched_minor)
+
+    @property
+    def recall_minor_text(self) -> str:
+        """Share of the labelled pairs' settled money that was found; never rounded up to 1."""
+        right_minor = self.matched_minor - self.wrong_minor
+        return _ratio(right_minor, right_minor + self.missed_minor)
+
+    def recall_after(self, tier: "TierScore") -> str:
+        """Share of the labelled pairs that the ladder has found after a rung; never rounded up to 1."""
+        found = sum(one.right for one in self.tiers[: self.tiers.index(tier) + 1])
+        return _ratio(found, self.pairs.true_positives + self.pairs.false_negatives)
+
+    @property
     def perfect(self) -> bool:
         """Precision and recall are 1.0 throughout, with the right money on the right night."""
         exact = self.pairs.perfect and all(scored.perfect for scored in self.breaks)
@@ -480,7 +496,9 @@ def to_dict(result: Score) -> dict[str, object]:
         "matched_minor": result.matched_minor,
         "wrong_minor": result.wrong_minor,
         "missed_minor": result.missed_minor,
-        "tiers": [asdict(tier) for tier in result.tiers],
+        "precision_by_money": result.precision_minor_text,
+        "recall_by_money": result.recall_minor_text,
+        "tiers": [asdict(tier) | {"recall_so_far": result.recall_after(tier)} for tier in result.tiers],
         "groups_wrong": result.groups_wrong,
         "pairs": plain(result.pairs),
         "breaks": [plain(scored) for scored in result.breaks],
@@ -490,7 +508,10 @@ def to_dict(result: Score) -> dict[str, object]:
 
 
 def render(result: Score) -> Group:
-    """The score as a table for people, followed by what is wrong, if anything."""
+    """The score as a table for people, followed by what is wrong, if anything.
+
+    `so far` of a rung is the share of the labelled pairs that it and the rungs before it have found.
+    """
     table = Table(
         title=f"Score as of {result.run_date}", box=None, padding=(0, 1, 0, 0), title_justify="left"
     )
@@ -510,7 +531,7 @@ def render(result: Score) -> Group:
             style="" if scored.perfect else "bold red",
         )
     rungs = Table(box=None, padding=(0, 1, 0, 0))
-    for heading in ("pairs by rung", "right", "wrong", "precision", "money"):
+    for heading in ("pairs by rung", "right", "wrong", "precision", "so far", "money"):
         rungs.add_column(heading, justify="left" if heading == "pairs by rung" else "right", no_wrap=True)
     for tier in result.tiers:
         rungs.add_row(
@@ -518,14 +539,14 @@ def render(result: Score) -> Group:
             f"{tier.right:,}",
             f"{tier.wrong:,}",
             _ratio(tier.right, tier.right + tier.wrong),
+            result.recall_after(tier),
             format_minor(tier.right_minor + tier.wrong_minor),
             style="bold red" if tier.wrong else "",
         )
-    notes: list[str] = []
-    if result.wrong_minor or result.missed_minor:
-        notes.append(
-            f"Pairs by money: {format_minor(result.wrong_minor)} wrong, {format_minor(result.missed_minor)} missed."
-        )
+    notes = [
+        f"Pairs by money: {format_minor(result.wrong_minor)} wrong, {format_minor(result.missed_minor)} missed; "
+        f"precision {result.precision_minor_text}, recall {result.recall_minor_text}."
+    ]
     if result.groups_wrong:
         notes.append(f"{result.groups_wrong} groups of equal candidates were not found as one group each.")
     if result.labels_later:

@@ -265,6 +265,12 @@ def test_pairs__are_told_by_rung_and_by_money(settings: Settings, truth: Path) -
     assert sum(tier.right for tier in result.tiers) == result.pairs.true_positives
     assert sum(tier.right_minor + tier.wrong_minor for tier in result.tiers) == result.matched_minor
     assert (result.wrong_minor, result.missed_minor) == (250, 777)
+    so_far = [result.recall_after(tier) for tier in result.tiers]
+    assert so_far == sorted(so_far)
+    assert so_far[-1] == result.pairs.recall_text
+    right = result.matched_minor - 250
+    assert result.precision_minor_text == f"0.{right * 10_000 // result.matched_minor:04d}"
+    assert result.recall_minor_text == f"0.{right * 10_000 // (right + 777):04d}"
 
 
 @pytest.mark.parametrize("name", ["unidentified_credit", "unexplained_deduction"])
