@@ -73,6 +73,7 @@ with named as (
         coalesce(bill_time(completed), bill_time(created)) as txn_local
     from named
 )
+, judged as (
 select
     line_no, line, kind, txn_local, trade_no, merchant_order_no, terminal, refund_no, business,
     received_units, discount_units,
@@ -85,7 +86,7 @@ select
         when len(f) <> $field_count then 'has ' || len(f) || ' fields, expected ' || $field_count
         when kind is null then '业务类型 "' || coalesce(business, '') || '" is not known, expected 交易 or 退款'
         when trade_no is null then '支付宝交易号 is empty'
-        when regexp_matches(trade_no, '\d[eE]\+\d')
+        when contains(trade_no, '+') and regexp_matches(trade_no, '\d[eE]\+\d')
             then '支付宝交易号 "' || trade_no || '" was rounded by a spreadsheet, expected all its digits'
         when received_units is null then '商家实收 "' || coalesce(received, '') || '" is not an amount such as 12.34'
         when service_units is null then '服务费 "' || coalesce(service, '') || '" is not an amount such as -0.06'
@@ -102,6 +103,9 @@ select
             || '" is not a possible time such as 2026-11-11 10:00:00'
     end as reason
 from read
+)
+-- Only what is refused is shown again.
+select * replace (case when reason is not null then line end as line) from judged
 """
 
 # A refund repeats the number of its sale; with its own number, or else its time, it is one of its own.

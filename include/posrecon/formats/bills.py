@@ -8,6 +8,7 @@ card numbers.
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -16,7 +17,9 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from posrecon.errors import BadLine, LayoutError
 from posrecon.formats.delimited import LINE_BYTES_MAX, connect
@@ -27,7 +30,13 @@ from posrecon.money import format_minor
 # Money is compared in hundred-thousandths of the major unit: fees are stated with five decimals.
 UNIT_DECIMALS = 5
 
-_ALLOWED = bytes(byte for byte in range(32) if byte not in b"\t\r\n")
+_CONTROL = bytes(byte for byte in range(32) if byte not in b"\t\r\n")
+_CHUNK = 8 * 1024 * 1024
+# Letters that pad a field, beside the blank.
+_PADDING = (9, 11, 12, 160, 0x3000)
+# Blanks beside a separator that are taken away before a bill is cut; more are trimmed field by field.
+_BLANKS_MAX = 2
+_BLANKS = " \t\r\n\x0b\x0c\u00a0\u3000\ufeff"
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _ASK = "Download the bill again and put it into the inbox as it came."
 
@@ -36,13 +45,14 @@ _ASK = "Download the bill again and put it into the inbox as it came."
 MACROS = r"""
 create or replace temp macro to_units(t) as
     case
-        when regexp_full_match(t, '-?\d{1,11}(\.\d{1,5})?')
-            then (case when t[1] = '-' then -1 else 1 end) * (
-                split_part(ltrim(t, '-'), '.', 1) || rpad(split_part(t, '.', 2), 5, '0')
-            )::bigint
+        when regexp_full_match(t, '-?\d{1,11}\.\d{1,5}')
+            then replace(t, '.', '')::bigint * case length(t) - position('.' in t)
+                when 2 then 1000 when 5 then 1 when 1 then 10000 when 3 then 100 else 10 end
+        when regexp_full_match(t, '-?\d{1,11}') then t::bigint * 100000
     end;
 create or replace temp macro bill_time(t) as
     case
+        when regexp_full_match(t, '\d{4}-\d\d-\d\d ([01]\d|2[0-3]):[0-5]\d:[0-5]\d') then try_cast(t as timestamp)
         when regexp_full_match(replace(t, '：', ':'), '\d{4}-\d\d-\d\d ?([01]\d|2[0-3]):[0-5]\d:[0-5]\d')
             then try_cast(left(t, 10) || ' ' || right(replace(t, '：', ':'), 8) as timestamp)
     end;
@@ -51,34 +61,24 @@ create or replace temp macro clean(t) as
 """
 
 # A record of the wallet's own making begins every field with a backtick, so that commas inside a field do no harm;
-# what a spreadsheet re-saved follows the grammar of quotes. Padding becomes blanks once per line: trimming every cell
-# of every kind of padding takes ten times as long as all the rest.
+# what a spreadsheet re-saved follows the grammar of quotes. `even` is the line with blanks for every kind of padding;
+# without quotes in the bill, its fields have lost their padding before (`_evened`): trimming cell by cell takes ten
+# times as long as all the rest.
 _RECORDS_SQL = r"""
 create or replace temp view records as
 with joined as (
-    select lines.line_no, coalesce(merged.text, rtrim(lines.line, chr(13) || chr(10))) as line
-    from lines
-    left join merged on lines.line_no = merged.line_no
-    where
-        lines.line_no > {first} and lines.line_no < {last}
-        and (merged.line_no is null or merged.text is not null)
-)
-, blanked as (
-    select
-        line_no,
-        line,
-        case when regexp_matches(line, {padded}) then translate(line, {padding}, {blanks}) else line end as even
-    from joined
+    {joined}
 )
 , split as (
+    select *, {has_quotes} as has_quotes
+    from joined
+    where {text}
+)
+, parted as (
     select
-        line_no,
-        line,
-        even,
-        contains(even, '"') as has_quotes,
+        *,
         case when starts_with(even, '`') then string_split(substr(even, 2), {separator} || '`') end as ticked
-    from blanked
-    where regexp_matches(line, {text})
+    from split
 )
 , cut as (
     select
@@ -89,17 +89,18 @@ with joined as (
             else regexp_full_match({separator} || even, '({s}("([^"]|"")*"|[^{s}"]*))*')
         end as is_well_quoted,
         case
-            when len(ticked) = {field_count} then ticked
+            when len(ticked) = {field_count} then {ticked}
+            when not has_quotes and not contains(even, '`') then {plain}
             when not has_quotes
                 then list_transform(string_split(even, {separator}), lambda x: ltrim(trim(x), '`'))
             else list_transform(
                 regexp_extract_all({separator} || even, '{s}("(?:[^"]|"")*"|[^{s}"]*)', 1),
-                lambda x: ltrim(trim(
+                lambda x: trim(ltrim(trim(
                     case when starts_with(x, '"') then replace(x[2:-2], '""', '"') else x end
-                ), '`')
+                ), '`'))
             )
         end as cells
-    from split
+    from parted
 )
 select
     line_no,
@@ -107,6 +108,15 @@ select
     is_well_quoted,
     case when len(cells) = {field_count} + 1 and trim(cells[-1]) = '' then cells[:-2] else cells end as f
 from cut
+"""
+_LINES = "select line_no, line, even from evened"
+_LINES_WITH_MERGED = r"""
+    select
+        evened.line_no, coalesce(merged.text, line) as line,
+        coalesce({merged_even}, even) as even
+    from evened
+    left join merged on evened.line_no = merged.line_no
+    where merged.line_no is null or merged.text is not null
 """
 
 
@@ -117,10 +127,23 @@ class Bill:
     Attributes:
         lines: (line_no, line) of every physical line, line ends kept.
         encoding: How it came.
+        data: The text as UTF-8.
+        offsets: Where each line begins in it, and where the last one ends.
+        has_quotes: A quote stands anywhere.
+        padding: Letters that pad a field and occur in the bill.
+        odd: Numbers of the lines that begin neither with a digit nor with a backtick and a digit: a record has a number
+            or a time in front, so these are few, and what they say is looked for among them alone.
+        ticked: Numbers of the lines that begin with a backtick and a digit.
     """
 
     lines: pa.Table
     encoding: str
+    data: bytes
+    offsets: npt.NDArray[np.int64]
+    has_quotes: bool
+    padding: tuple[int, ...]
+    odd: npt.NDArray[np.int64]
+    ticked: npt.NDArray[np.int64]
 
 
 def read_bill(path: Path, file_name: str) -> Bill:
@@ -135,15 +158,46 @@ def read_bill(path: Path, file_name: str) -> Bill:
     data, encoding = _as_utf8(data, file_name)
     if not data.endswith(b"\n"):
         data += b"\n"
-    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
-    lengths = np.diff(ends, prepend=-1)
-    if len(data.translate(None, _ALLOWED)) != len(data) or int(lengths.max()) > LINE_BYTES_MAX:
+    each = np.frombuffer(data, np.uint8)
+    texts, offsets = _texts_of(data)
+    lengths = np.diff(offsets)
+    allowed = len(texts) + data.count(b"\t") + data.count(b"\r")
+    if int(np.count_nonzero(each < 32)) != allowed or int(lengths.max()) > LINE_BYTES_MAX:
         raise _not_clean(data, file_name)
+    numbers = np.arange(1, len(texts) + 1, dtype=np.int64)
+    first, second = each[offsets[:-1]], each[np.minimum(offsets[:-1] + 1, len(each) - 1)]
+    begins_ticked = (first == ord("`")) & _is_digit(second)
+    return Bill(
+        lines=pa.table({"line_no": pa.array(numbers), "line": texts}),
+        encoding=encoding,
+        data=data,
+        offsets=offsets,
+        has_quotes=b'"' in data,
+        padding=tuple(code for code in _PADDING if chr(code).encode() in data),
+        odd=numbers[~(_is_digit(first) | begins_ticked)],
+        ticked=numbers[begins_ticked],
+    )
+
+
+def _texts_of(data: bytes) -> tuple["pa.Array[Any]", npt.NDArray[np.int64]]:
+    """The lines of whole lines, with their ends, and where each begins (and the last one ends); nothing is copied."""
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
     offsets = np.zeros(len(ends) + 1, np.int64)
     offsets[1:] = ends + 1
-    texts = pa.LargeStringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(data))
-    numbers = pa.array(np.arange(1, len(ends) + 1, dtype=np.int64))
-    return Bill(lines=pa.table({"line_no": numbers, "line": texts}), encoding=encoding)
+    return pa.LargeStringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(data)), offsets
+
+
+def _edge_blanks(data: bytes, separator: str) -> npt.NDArray[np.int64]:
+    """Where a blank stands at an edge of a field of whole lines."""
+    each = np.frombuffer(data, np.uint8)
+    blanks = np.flatnonzero(each == 32)
+    before, after = np.where(blanks > 0, each[blanks - 1], 10), each[blanks + 1]
+    is_edge = np.isin(before, (10, ord("`"), ord(separator))) | np.isin(after, (10, 13, ord(separator)))
+    return blanks[is_edge]
+
+
+def _is_digit(letters: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    return (letters >= ord("0")) & (letters <= ord("9"))
 
 
 def _as_utf8(data: bytes, file_name: str) -> tuple[bytes, str]:
@@ -155,7 +209,7 @@ def _as_utf8(data: bytes, file_name: str) -> tuple[bytes, str]:
         body, encodings = data, ["utf-8", "gb18030"]
     for encoding in encodings:
         try:
-            return body.decode(encoding).encode(), encoding
+            return _recoded(body, encoding), encoding
         except UnicodeDecodeError:
             continue
     names = " nor as ".join(encodings)
@@ -167,6 +221,21 @@ def _as_utf8(data: bytes, file_name: str) -> tuple[bytes, str]:
     ]
     lines = f": {len(bad)} bad lines, the first is line {bad[0].line_no}" if bad else ""
     raise LayoutError(f"{file_name}: the file {how}{lines}.", bad_lines=tuple(bad), next_step=_ASK)
+
+
+def _recoded(body: bytes, encoding: str) -> bytes:
+    """The text as UTF-8; what is UTF-8 already is looked at piece by piece and not copied."""
+    if encoding.startswith("utf-16"):
+        return body.decode(encoding).encode()
+    if body.isascii():
+        return body
+    decoder = codecs.getincrementaldecoder(encoding)()
+    found = []
+    for at in range(0, len(body), _CHUNK):
+        text = decoder.decode(body[at : at + _CHUNK], final=at + _CHUNK >= len(body))
+        if encoding != "utf-8":
+            found.append(text.encode())
+    return b"".join(found) if found else body
 
 
 def _decodes(line: bytes, encoding: str) -> bool:
@@ -182,7 +251,7 @@ def _not_clean(data: bytes, file_name: str) -> LayoutError:
     for number, line in enumerate(data.split(b"\n"), start=1):
         if len(line) > LINE_BYTES_MAX:
             bad.append(BadLine(number, f"{len(line)} bytes, expected at most {LINE_BYTES_MAX}"))
-        elif len(line) != len(line.translate(None, _ALLOWED)):
+        elif len(line) != len(line.translate(None, _CONTROL)):
             bad.append(BadLine(number, "a control character stands in the line, expected text"))
     return LayoutError(
         f"{file_name}: the file is not clean text: {len(bad)} bad lines, the first is line {bad[0].line_no}: "
@@ -215,6 +284,7 @@ class Desk:
         self.connection: duckdb.DuckDBPyConnection = connect(job.settings)
         self.connection.execute(MACROS)
         self.connection.register("lines", bill.lines)
+        self.connection.register("odd", bill.lines.take(pa.array(bill.odd - 1)))
 
     def __enter__(self) -> "Desk":
         """The open desk."""
@@ -225,11 +295,22 @@ class Desk:
         self.connection.close()
 
     def lines_like(self, pattern: str) -> list[tuple[int, str]]:
-        """(number, trimmed text) of the lines that match from their beginning; for the few lines around records."""
+        """(number, trimmed text) of the lines that match from their beginning; for the few lines around records.
+
+        Args:
+            pattern: Must not fit the beginning of a record: lines that begin with a digit are not looked at.
+        """
         return self.connection.execute(
-            "select line_no, clean(line) from lines where regexp_matches(line, $pattern) order by line_no",
+            "select line_no, clean(line) from odd where regexp_matches(line, $pattern) order by line_no",
             {"pattern": "^(?:" + pattern + ")"},
         ).fetchall()
+
+    def first_line(self) -> int:
+        """Number of the first line that is not blank; 0 when there is none."""
+        for number, line in enumerate(self.bill.lines.column("line"), start=1):
+            if line.as_py().strip(_BLANKS):
+                return number
+        return 0
 
     def cut(self, *, first: int, last: int, separator: str, field_count: int, start: str) -> int:
         """Make the view `records` (line_no, line, f, is_well_quoted) of the lines between two lines.
@@ -239,53 +320,84 @@ class Desk:
             last: Line after the records.
             separator: Between fields.
             field_count: Of the header.
-            start: Pattern of the beginning of a record; a line without it may continue the one before.
+            start: Pattern of the beginning of a record; a line without it may continue the one before. A digit must fit
+                it.
 
         Returns:
             Records: lines that are not blank, without those that continue another.
         """
         merged = self._merged(first, last, separator, field_count, start)
         self.connection.register("merged", merged)
-        padding = [9, 11, 12, 160, 0x3000] if separator != "\t" else [11, 12, 160, 0x3000]
         # Any letter that is neither padding nor a separator: lines of separators alone are what spreadsheets add.
         text = r"[^ \t\r\n\x0b\x0c\x{A0}\x{3000}" + separator + "]"
+        blank = self.number(
+            "select count(*) from odd where line_no > $first and line_no < $last"
+            " and not regexp_matches(line, $text)"
+            " and line_no not in (select line_no from merged)",
+            {"first": first, "last": last, "text": text},
+        )
+        padding = [chr(code) for code in self.bill.padding if chr(code) != separator]
+        evened, is_trimmed = self._evened(first, last, separator, padding)
+        is_trimmed = is_trimmed and not merged.num_rows
+        self.connection.register("evened", evened)
+        merged_even = "merged.text"
+        for letter in padding:
+            merged_even = f"replace({merged_even}, chr({ord(letter)}), ' ')"
         known = {
-            "text": f"'{text}'",
-            "first": str(first),
-            "last": str(last),
+            "joined": _LINES_WITH_MERGED if merged.num_rows else _LINES,
+            "merged_even": merged_even,
+            "has_quotes": "contains(even, '\"')" if self.bill.has_quotes or merged.num_rows else "false",
+            "text": f"regexp_matches(line, '{text}')" if blank else "true",
+            "ticked": "ticked" if is_trimmed else "list_transform(ticked, lambda x: trim(x))",
+            "plain": "string_split(even, {separator})"
+            if is_trimmed
+            else "list_transform(string_split(even, {separator}), lambda x: trim(x))",
             "field_count": str(field_count),
             "separator": f"chr({ord(separator)})",
-            "padding": " || ".join(f"chr({code})" for code in padding),
-            "padded": "'[" + "".join(rf"\x{{{code:X}}}" for code in padding) + "]'",
-            "blanks": f"repeat(' ', {len(padding)})",
             "s": r"\t" if separator == "\t" else separator,
         }
         sql = _RECORDS_SQL
         for name, value in known.items():
             sql = sql.replace("{" + name + "}", value)
         self.connection.execute(sql)
-        continued = merged.column("text").null_count
-        blank = self.number(
-            "select count(*) from lines where line_no > $first and line_no < $last"
-            " and not regexp_matches(line, $text)"
-            " and line_no not in (select line_no from merged)",
-            {"first": first, "last": last, "text": text},
-        )
-        return last - first - 1 - continued - blank
+        return last - first - 1 - merged.column("text").null_count - blank
+
+    def _evened(self, first: int, last: int, separator: str, padding: Sequence[str]) -> tuple[pa.Table, bool]:
+        """(line_no, line, even) of the lines between two lines, without their ends; True when no field is padded.
+
+        In a bill without quotes a separator does nothing but part fields, so the blanks beside it are padding.
+        """
+        between = self.bill.lines.slice(first, last - first - 1)
+        lines: Any = pc.ascii_rtrim(between.column("line"), "\r\n")
+        even = lines
+        body = original = self.bill.data[int(self.bill.offsets[first]) : int(self.bill.offsets[last - 1])]
+        for letter in padding:
+            body = body.replace(letter.encode(), b" ")
+        blanks = _edge_blanks(body, separator)
+        for _ in range(_BLANKS_MAX if not self.bill.has_quotes else 0):
+            if not len(blanks):
+                break
+            body = np.delete(np.frombuffer(body, np.uint8), blanks).tobytes()
+            blanks = _edge_blanks(body, separator)
+        is_trimmed = not len(blanks) and not self.bill.has_quotes
+        if body is not original:
+            even = pc.ascii_rtrim(_texts_of(body)[0], "\r\n")
+        return pa.table({"line_no": between.column("line_no"), "line": lines, "even": even}), is_trimmed
 
     def _merged(self, first: int, last: int, separator: str, field_count: int, start: str) -> pa.Table:
         """Records that span lines: their text on the first line, null on the lines that continue it."""
+        column = self.bill.lines.column("line")
+        begins = re.compile(start, re.ASCII)
+        candidates = self.bill.odd
+        if not begins.match("`1"):
+            candidates = np.union1d(candidates, self.bill.ticked)
         others = [
             number
-            for (number,) in self.connection.execute(
-                "select line_no from lines where line_no > $first and line_no < $last"
-                " and not regexp_matches(line, $start) order by line_no",
-                {"first": first, "last": last, "start": start},
-            ).fetchall()
+            for number in candidates[(candidates > first) & (candidates < last)].tolist()
+            if not begins.match(column[number - 1].as_py())
         ]
         numbers: list[int] = []
         texts: list[str | None] = []
-        column = self.bill.lines.column("line")
         for begin, end in _runs(others):
             if begin - 1 <= first:
                 continue
@@ -347,7 +459,7 @@ def _runs(numbers: Sequence[int]) -> Iterable[tuple[int, int]]:
 
 def cell_sql(position: int) -> str:
     """SQL of one field of `records`; empty text is null. The position is a number, never data."""
-    return f"nullif(trim(f[{position}]), '')"
+    return f"nullif(f[{position}], '')"
 
 
 def cells_of(text: str, separator: str, count: int) -> list[str]:

@@ -95,13 +95,14 @@ with named as (
             when status = 'SUCCESS' then bill_time(time)
             else coalesce(bill_time(refund_done), bill_time(refund_applied), bill_time(time))
         end as txn_local,
-        ('1' || repeat('0', 5 - exponent_of(currency)))::bigint as minor_units
+        [100000, 10000, 1000, 100, 10, 1][exponent_of(currency) + 1] as minor_units
     from named
 )
 , valued as (
     select *, case when kind = 'sale' then settled_units else -refund_units end as gross_units
     from read
 )
+, judged as (
 select
     line_no, line, mch_id, txn_local, kind, time,
     settled_units, fee_units, refund_units, coupon_refund_units, ordered_units, refund_asked_units,
@@ -118,7 +119,8 @@ select
             then '交易状态 "' || status || '" stands in a bill without columns of refunds'
         when mch_id is null then '商户号 is empty'
         when order_no is null then '微信订单号 is empty'
-        when regexp_matches(coalesce(order_no, '') || '|' || coalesce(refund_no, ''), '\d[eE]\+\d')
+        when (contains(order_no, '+') or contains(coalesce(refund_no, ''), '+'))
+            and regexp_matches(order_no || '|' || coalesce(refund_no, ''), '\d[eE]\+\d')
             then '微信订单号 "' || order_no || '" was rounded by a spreadsheet, expected all its digits'
         when kind = 'refund' and coalesce(refund_no, '0') = '0' then '微信退款单号 is empty'
         when currency is null or not regexp_full_match(currency, '[A-Z]{3}')
@@ -138,6 +140,9 @@ select
             || '" is not a possible time such as 2026-11-11 10:00:00'
     end as reason
 from valued
+)
+-- Only what is refused is shown again.
+select * replace (case when reason is not null then line end as line) from judged
 """
 
 _LINES_SQL = r"""
@@ -254,12 +259,12 @@ def _written(
 
 def _header(desk: Desk) -> tuple[int, str, list[str]]:
     found = desk.lines_like(_MARK + "交易时间")
-    first = desk.lines_like(r"[\x{FEFF}\s]*\S")[:1]
+    first = desk.first_line()
     if not found:
         if desk.lines_like(_MARK + "记账时间"):
             raise refuse(
                 desk.job,
-                first[0][0],
+                first,
                 "this is a fund-flow bill (资金账单), expected a trade bill (交易账单)",
                 "Put the trade bill of the day into the inbox; the fund flow repeats it.",
             )
@@ -272,8 +277,8 @@ def _header(desk: Desk) -> tuple[int, str, list[str]]:
         raise refuse(
             desk.job, found[1][0], f"the header of line {line_no} is repeated, expected one bill in a file"
         )
-    if first[0][0] != line_no:
-        raise refuse(desk.job, first[0][0], "stands before the header, expected the header first")
+    if first != line_no:
+        raise refuse(desk.job, first, "stands before the header, expected the header first")
     text = text.lstrip("\ufeff").replace("，", ",")
     separator = "\t" if "\t" in text else ","
     return (
