@@ -70,8 +70,9 @@ bench: $(READY) ## Time a night of a million events and the reader of every layo
 	@$(BIN)/python -m tests.benchmarks.night
 	@$(BIN)/python -m tests.benchmarks.layouts
 
-docs: $(READY) ## Write docs/tables.md anew from the models' YAML
+docs: $(READY) ## Write docs/tables.md and docs/rules.md anew from the models' YAML and the rule catalogue
 	@$(BIN)/python docs/make_tables.py
+	@$(BIN)/python docs/make_rules.py
 
 lock: $(READY) ## Pin every dependency anew, within requirements*.in
 	$(UV_COMPILE) --upgrade requirements.in -o requirements.txt

@@ -56,19 +56,34 @@ def test_path_in_backticks__exists(page: Path) -> None:
     assert gone == []
 
 
-def test_tables_page__says_what_the_models_say() -> None:
+@pytest.mark.parametrize("name", ["tables", "rules"])
+def test_made_page__says_what_it_is_made_from(name: str) -> None:
     done = subprocess.run(
         [
             sys.executable,
             "-c",
-            "import runpy, sys; sys.stdout.write(runpy.run_path('docs/make_tables.py')['page']())",
+            f"import runpy, sys; sys.stdout.write(runpy.run_path('docs/make_{name}.py')['page']())",
         ],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert (ROOT / "docs" / "tables.md").read_text(encoding="utf-8") == done.stdout, "run `make docs`"
+    assert (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") == done.stdout, "run `make docs`"
+
+
+def test_cases_page__lists_the_causes_and_states_that_there_are() -> None:
+    from posrecon.disputes.causes import CAUSES
+    from posrecon.disputes.states import State
+
+    text = (ROOT / "docs" / "cases.md").read_text(encoding="utf-8")
+    table = text.split("| cause | takes | key | why together |\n|---|---|---|---|\n", 1)[1].split("\n\n", 1)[
+        0
+    ]
+    assert table.splitlines() == [
+        f"| {cause.name} | {cause.holds} | {cause.key} | {cause.why} |" for cause in CAUSES
+    ]
+    assert [state for state in State if state not in text] == []
 
 
 def test_decisions__say_what_why_what_breaks_and_what_else_there_was() -> None:

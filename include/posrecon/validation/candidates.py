@@ -194,31 +194,46 @@ class CandidateCounts:
     withdrawn: int
 
 
+@dataclass(frozen=True)
+class Marked:
+    """What Great Expectations says that a rule marks.
+
+    Attributes:
+        query: The rows query as it ran it ({batch} = the breaks).
+        count: The breaks that it reported.
+        money: Minor units at stake by currency, as it reported them.
+    """
+
+    query: str
+    count: int
+    money: tuple[tuple[str | None, int], ...]
+
+
 def write(
-    connection: duckdb.DuckDBPyConnection, run_date: date, marked: Mapping[str, tuple[str, int]]
+    connection: duckdb.DuckDBPyConnection, run_date: date, marked: Mapping[str, Marked]
 ) -> CandidateCounts:
     """(Re)create marts.dispute_candidates, in one transaction.
 
     Args:
         connection: The open warehouse; `policy`, `marts` and `opening` are there.
         run_date: The night.
-        marked: For each rule, the rows query as Great Expectations ran it ({batch} = the breaks) and the
-            count that it reported.
+        marked: What Great Expectations reported, for each rule.
 
     Raises:
-        NightError: The query finds another number of rows than Great Expectations reported, or rows got lost or
-            doubled on the way.
+        NightError: Count or money of a rule's open candidates differ from what Great Expectations reported, or from
+            the breaks in the marts that they stand for.
     """
     connection.begin()
     try:
         connection.execute("create or replace table policy.marked (rule_id varchar, break_id varchar)")
-        for rule_id, (query, reported) in sorted(marked.items()):
-            _mark(connection, rule_id, query, reported)
+        for rule_id, rule in sorted(marked.items()):
+            _mark(connection, rule_id, rule.query, rule.count)
         declared = ", ".join(f"{name} {data_type}" for name, data_type in CANDIDATE_COLUMNS)
         connection.execute(f"create or replace table marts.dispute_candidates ({declared})")
         connection.execute(_INSERT)
+        _require_same_money(connection, marked)
         counts = _counted(connection, run_date)
-        expected = sum(reported for _, reported in marked.values())
+        expected = sum(rule.count for rule in marked.values())
         if counts.open != expected:
             raise NightError(
                 f"marts.dispute_candidates: Great Expectations marked {expected} breaks, {counts.open} candidates "
@@ -247,6 +262,38 @@ def _mark(connection: duckdb.DuckDBPyConnection, rule_id: str, query: str, repor
             " (rows, different breaks).",
             next_step="Run the night again; if it stays, the rule's query is not stable or marks a break twice.",
         )
+
+
+def _require_same_money(connection: duckdb.DuckDBPyConnection, marked: Mapping[str, Marked]) -> None:
+    """Hold money and count of each rule's open candidates against the report, and against the breaks themselves."""
+    reported = {
+        (rule_id, currency): amount_minor
+        for rule_id, rule in marked.items()
+        for currency, amount_minor in rule.money
+    }
+    rows = connection.execute(
+        """
+        select
+            c.rule_id, c.currency,
+            cast(coalesce(sum(abs(c.amount_at_risk_minor)), 0) as bigint),
+            cast(coalesce(sum(abs(b.amount_at_risk_minor)), 0) as bigint)
+        from marts.dispute_candidates as c
+        inner join marts.fct_breaks as b on b.break_id = c.break_id and b.currency is not distinct from c.currency
+        where c.status = 'open'
+        group by c.rule_id, c.currency
+        """
+    ).fetchall()
+    candidates = {(rule_id, currency): minor for rule_id, currency, minor, _ in rows}
+    breaks = {(rule_id, currency): minor for rule_id, currency, _, minor in rows}
+    for key in sorted(reported.keys() | candidates.keys(), key=str):
+        found = (reported.get(key), candidates.get(key), breaks.get(key))
+        if len(set(found)) > 1:
+            rule_id, currency = key
+            raise NightError(
+                f"Rule {rule_id}, {currency or 'no currency'}: Great Expectations reported {found[0]} minor units, the "
+                f"candidates hold {found[1]}, their breaks {found[2]}.",
+                next_step="Run the night again; if it stays, a break changed between the rule and its candidates.",
+            )
 
 
 def _counted(connection: duckdb.DuckDBPyConnection, run_date: date) -> CandidateCounts:

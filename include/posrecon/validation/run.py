@@ -41,7 +41,7 @@ class RuleResult:
     description: str
     success: bool
     count: int | None
-    money: tuple[tuple[str, int], ...] = ()
+    money: tuple[tuple[str | None, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def validate(settings: Settings, run_date: date) -> Validation:
     results = tuple(_rule_result(rule, outcomes[rule_id]) for rule_id, rule in rules.rules.items())
     _check_data_quality(results, run_date, index)
 
-    marked = {rule.rule_id: _query_and_count(outcomes[rule.rule_id]) for rule in rules.dispute_rules}
+    marked = {rule.rule_id: _marked(outcomes[rule.rule_id]) for rule in rules.dispute_rules}
     with connect(settings, settings.warehouse) as connection:
         counts = candidates.write(connection, run_date, marked)
     return Validation(run_date, results, counts, index)
@@ -196,12 +196,18 @@ def _outcomes(result: "CheckpointResult") -> list[tuple[str, "ExpectationValidat
     ]
 
 
-def _query_and_count(outcome: "ExpectationValidationResult") -> tuple[str, int]:
-    """The rows query as Great Expectations ran it, and the number of rows that it reported."""
+def _marked(outcome: "ExpectationValidationResult") -> candidates.Marked:
+    """The rows query as Great Expectations ran it, with the count and the money that it reported."""
     if outcome.expectation_config is None:
         raise NightError("Great Expectations returned a verdict without its rule.")
     query = str(outcome.expectation_config.kwargs["unexpected_rows_query"])
-    return query, int(outcome.result["observed_value"])
+    return candidates.Marked(query, int(outcome.result["observed_value"]), _money(outcome))
+
+
+def _money(outcome: "ExpectationValidationResult") -> tuple[tuple[str | None, int], ...]:
+    """Minor units at stake by currency, as Great Expectations reported them."""
+    rows = outcome.result.get("details", {}).get("money", [])
+    return tuple((row["currency"], row["amount_minor"]) for row in rows)
 
 
 def _raised(outcome: "ExpectationValidationResult") -> str | None:
@@ -238,9 +244,6 @@ def _check_all_judged(
 def _rule_result(rule: catalogue.Rule, outcome: "ExpectationValidationResult") -> RuleResult:
     result = dict(outcome.result)
     count = result.get("unexpected_count", result.get("observed_value"))
-    money = tuple(
-        (row["currency"], row["amount_minor"]) for row in result.get("details", {}).get("money", [])
-    )
     return RuleResult(
         rule_id=rule.rule_id,
         suite=rule.suite,
@@ -248,7 +251,7 @@ def _rule_result(rule: catalogue.Rule, outcome: "ExpectationValidationResult") -
         description=rule.description,
         success=bool(outcome.success),
         count=count if isinstance(count, int) else None,
-        money=money if rule.is_dispute else (),
+        money=_money(outcome) if rule.is_dispute else (),
     )
 
 
