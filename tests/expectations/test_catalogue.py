@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 from posrecon.errors import NightError
-from posrecon.reference_tables import read_table
 from posrecon.settings import PROJECT_ROOT
 from posrecon.validation import catalogue, policy
 from tests.expectations.conftest import BREAK_TYPES
@@ -144,17 +143,17 @@ def test_policy__every_rule__has_a_materiality_and_a_clock() -> None:
         (
             "dispute_clocks.csv",
             "acquirer,*,x,act,5,calendar,transaction,2026-01-01,,somebody,certain",
-            "line 23: confidence is .certain., expected sourced or secondary or unverified",
+            "line 14: confidence is .certain., expected sourced or secondary or unverified",
         ),
         (
             "dispute_clocks.csv",
             "nobody,*,x,act,5,calendar,transaction,2026-01-01,,somebody,sourced",
-            "line 23: unknown route nobody",
+            "line 14: unknown route nobody",
         ),
         (
             "dispute_clocks.csv",
             "acquirer,*,x,answer,5,calendar,transaction,2026-01-01,,somebody,sourced",
-            "line 23: answer cannot start at transaction",
+            "line 14: answer cannot start at transaction",
         ),
         ("volume.csv", "bank,four,2,50,200,2026-01-01,,not a number", "line 3: trailing_weeks is .four."),
     ],
@@ -180,15 +179,3 @@ def test_policy__a_rule_that_sends_money_to_the_regulator_of_data__is_refused(tm
         NightError, match=r"names data_protection for DISP-[A-Z-]+, which is no door for money"
     ):
         policy.build(duckdb.connect(), date(2026, 11, 12), catalogue.load(path), REFERENCE)
-
-
-def test_reference_tables__say_the_same_days_as_the_reconciliation() -> None:
-    """T+n stands in dbt, where it decides, and among the limits, where people look it up."""
-    project = yaml.safe_load((PROJECT_ROOT / "dbt_project" / "dbt_project.yml").read_text(encoding="utf-8"))
-    due = {
-        f"settlement_due_{channel}": days for channel, days in project["vars"]["settlement_due_days"].items()
-    }
-    due |= {f"payout_due_{acquirer}": days for acquirer, days in project["vars"]["payout_due_days"].items()}
-    rows = read_table(REFERENCE, policy.CLOCKS)
-    banking = {row.values["clock"]: row.values["days"] for row in rows if row.values["day_kind"] == "banking"}
-    assert banking == due

@@ -50,7 +50,7 @@ CLOCKS = TableSpec(
         Column("route"),
         Column("rule_id"),
         Column("clock"),
-        # act: ours to speak up; answer: theirs, once a case lies with them; keep: papers; settle: T+n.
+        # act: ours to speak up; answer: theirs, once a case lies with them; keep: papers; settle: money, by law.
         Column("duty", choices=("act", "answer", "keep", "settle")),
         Column("days", "int", minimum=0),
         Column("day_kind", choices=("calendar", "banking")),
