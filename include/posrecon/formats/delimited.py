@@ -32,7 +32,7 @@ LINE_BYTES_MAX = 1024 * 1024
 BOM = b"\xef\xbb\xbf"
 _CONTROL = bytes(byte for byte in range(32) if byte not in b"\t\r\n")
 # Blanks that only a Unicode trim takes away: the ideographic one and the one that does not break.
-WIDE_BLANKS = ("\u3000".encode(), "\u00a0".encode())
+WIDE_BLANKS = ("\u3000", "\u00a0")
 _NO_LAST_LINE = 2**62
 _LINES_SCHEMA = arrow_schema(line_no=pa.int64(), line=pa.string())
 
@@ -300,18 +300,17 @@ def _scan(path: Path, delimiter: str) -> _Scan:
             result.lone_returns += returns - chunk.count(b"\r\n")
             result.blank += int(np.count_nonzero((lengths == 1) & (data[ends - 1] == 13)))
         tabs = chunk.count(b"\t")
-        is_ascii = chunk.isascii()
+        wide = "" if chunk.isascii() else _decoded(chunk)
+        result.is_utf8 = result.is_utf8 and wide is not None
         result.is_padded = (
             result.is_padded
             or (tabs > 0 and parting != b"\t")
-            or (not is_ascii and any(blank in chunk for blank in WIDE_BLANKS))
+            or any(blank in (wide or "") for blank in WIDE_BLANKS)
             or (b" " in chunk and _has_padding(data, parting))
         )
         # Every byte below the blank that is no tab, line end or delimiter; counted, because that takes no copy.
         partings = chunk.count(parting) if parting[0] < 32 and parting != b"\t" else 0
         result.control += int(np.count_nonzero(data < 32)) - len(ends) - returns - tabs - partings
-        if result.is_utf8 and not is_ascii:
-            result.is_utf8 = _is_utf8(chunk)
     return result
 
 
@@ -324,12 +323,12 @@ def _has_padding(data: npt.NDArray[np.uint8], parting: bytes) -> bool:
     return bool(edges.any())
 
 
-def _is_utf8(data: bytes) -> bool:
+def _decoded(data: bytes) -> str | None:
+    """The text; None when it is not UTF-8."""
     try:
-        data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError:
-        return False
-    return True
+        return None
 
 
 def _line_ends(chunk: bytes) -> npt.NDArray[np.int64]:

@@ -18,6 +18,7 @@ from typing import IO
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -57,11 +58,16 @@ _ENTRY_COLUMNS = (
     "narrative",
 )  # fmt: skip
 
+# `quick_minor`: of an amount of two decimals in a currency of two, which is what almost every field holds.
 # `plain_amount`: without sign, currency sign, thousands separators, and zeros that say nothing.
 _MACROS = r"""
 create or replace temp macro unsigned_text(t) as ltrim(rtrim(ltrim(t, '¥￥$ '), '-'), '+-¥￥$');
 create or replace temp macro is_negative(t) as
-    contains(t, '-') and (starts_with(ltrim(t, '¥￥$ '), '-') or ends_with(t, '-'));
+    case when contains(t, '-') then starts_with(ltrim(t, '¥￥$ '), '-') or ends_with(t, '-') else false end;
+create or replace temp macro quick_minor(t, currency) as
+    case
+        when currency = 'CNY' and regexp_full_match(t, '-?\d{1,13}\.\d\d') then abs(replace(t, '.', '')::bigint)
+    end;
 create or replace temp macro plain_amount(t) as
     case
         when regexp_full_match(t, '-?\d{1,13}(\.\d{1,2})?') then ltrim(t, '-')
@@ -71,8 +77,8 @@ create or replace temp macro plain_amount(t) as
                 regexp_replace(replace(unsigned_text(t), ',', ''), '(\.\d*?)0+$', '\1'), '\.$', ''
             )
     end;
-create or replace temp macro plain_minor(t) as
-    case when regexp_full_match(t, '[+-]?\d{1,15}') then ltrim(t, '+-') end;
+create or replace temp macro whole_minor(t) as
+    case when regexp_full_match(t, '[+-]?\d{1,15}') then abs(t::bigint) end;
 """
 
 
@@ -258,7 +264,6 @@ def _cut(job: Job, table: Table, encoding: str, out: IO[bytes]) -> None:
     A line of another length is no record; it is passed on whole and fits no field count.
     """
     size = table.record_bytes or 0
-    parting = np.frombuffer(_UNIT.encode(), np.uint8)[0]
     plain = "utf-8" if encoding == "utf-8-sig" else encoding
     for chunk in chunks(job.path):
         data = np.frombuffer(chunk, np.uint8)
@@ -267,33 +272,48 @@ def _cut(job: Job, table: Table, encoding: str, out: IO[bytes]) -> None:
         lengths = ends - starts
         lengths = lengths - ((lengths > 0) & (data[np.maximum(ends - 1, 0)] == 13))
         is_record = lengths == size
-        records = (
-            data[starts[is_record][:, None] + np.arange(size)]
-            if is_record.any()
-            else data[:0].reshape(0, size)
-        )
-        columns = []
-        for first, length in table.positions.values():
-            columns += [
-                records[:, first - 1 : first - 1 + length],
-                np.full((len(records), 1), parting, np.uint8),
-            ]
-        columns[-1] = np.full((len(records), 1), 10, np.uint8)
-        cut = np.hstack(columns)
+        # Stretches of records are cut at once; what stands between them is passed on.
+        edges = np.flatnonzero(np.diff(is_record)) + 1
+        stretches = zip([0, *edges.tolist()], [*edges.tolist(), len(ends)], strict=True)
         try:
-            if is_record.all():
-                out.write(cut.tobytes().decode(plain).encode())
-                continue
-            record = 0
-            for at in range(len(ends)):
-                if is_record[at]:
-                    line = cut[record].tobytes()
-                    record += 1
-                else:
+            for begin, end in stretches:
+                if is_record[begin]:
+                    out.write(_utf8(_cut_records(data, starts[begin:end], table, size), plain))
+                    continue
+                for at in range(begin, end):
                     line = chunk[starts[at] : starts[at] + lengths[at]].replace(_UNIT.encode(), b" ") + b"\n"
-                out.write(line.decode(plain).encode())
+                    out.write(_utf8(line, plain))
         except UnicodeError:
             raise _not_in_encoding(job, plain) from None
+
+
+def _cut_records(
+    data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], table: Table, size: int
+) -> bytes:
+    """Records of `size` bytes that begin at `starts` → their fields, parted, one record a line."""
+    steps = np.diff(starts)
+    if len(steps) and steps.min() == steps.max():
+        # All lines end alike, so the records are the rows of a matrix; the last one may lack a line behind it.
+        stride = int(steps[0])
+        rows = np.lib.stride_tricks.as_strided(
+            data[starts[0] :], shape=(len(starts), size), strides=(stride, 1), writeable=False
+        )
+    else:
+        rows = data[starts[:, None] + np.arange(size)]
+    places = tuple(table.positions.values())
+    cut = np.empty((len(starts), sum(length + 1 for _, length in places)), np.uint8)
+    at = 0
+    for first, length in places:
+        cut[:, at : at + length] = rows[:, first - 1 : first - 1 + length]
+        cut[:, at + length] = ord(_UNIT)
+        at += length + 1
+    cut[:, -1] = 10
+    found: bytes = cut.tobytes()
+    return found
+
+
+def _utf8(text: bytes, encoding: str) -> bytes:
+    return text if text.isascii() else text.decode(encoding).encode()
 
 
 # -------------------------------------------------------------------------------- lines around the records
@@ -447,17 +467,22 @@ class _Query:
         One step after the other, each on a column of its own: as one expression the text would be tested a hundred
         times.
         """
-        is_minor = self.table.units == "minor"
-        plain = "plain_minor" if is_minor else "plain_amount"
-        plains = ", ".join(f"{plain}({slot}_text) as {slot}_plain" for slot in self.slots())
+        if self.table.units == "minor":
+            values = ", ".join(f"whole_minor({slot}_text) as {slot}_abs" for slot in self.slots())
+            return f"\n, valued as (select *, {values} from {before})\n"
+        quick = ", ".join(f"quick_minor({slot}_text, currency) as {slot}_quick" for slot in self.slots())
+        plains = ", ".join(
+            f"case when {slot}_quick is null then plain_amount({slot}_text) end as {slot}_plain"
+            for slot in self.slots()
+        )
         values = ", ".join(
-            f"{slot}_plain::bigint as {slot}_abs"
-            if is_minor
-            else f"to_minor({slot}_plain, currency) as {slot}_abs"
+            f"case when {slot}_quick is not null then {slot}_quick else to_minor({slot}_plain, currency) end"
+            f" as {slot}_abs"
             for slot in self.slots()
         )
         return f"""
-, plain as (select *, {plains} from {before})
+, quick as (select *, {quick} from {before})
+, plain as (select *, {plains} from quick)
 , valued as (select *, {values} from plain)
 """
 
@@ -525,7 +550,8 @@ class _Query:
             first = self.table.mapped[0]
             at = self.text.header.index(first) + 1
             reasons.append(
-                f"when trim(f[{at}], ' \"' || chr(9) || chr(13) || chr(10)) = {self.bind(first)}"
+                f"when contains(f[{at}], {self.bind(first)})"
+                f" and trim(f[{at}], ' \"' || chr(9) || chr(13) || chr(10)) = {self.bind(first)}"
                 " then 'the header is repeated, expected a record'"
             )
         return reasons
@@ -617,9 +643,9 @@ def _settlement_sql(query: _Query, job: Job) -> str:
     )
     reasons += query.bad_money(("gross", "fee", "net"))
     for name in times:
-        reasons.append(query.bad_date(name, query.time(name), required=name == "txn_local"))
+        reasons.append(query.bad_date(name, name, required=name == "txn_local"))
     if has_date:
-        reasons.append(query.bad_date("settlement_date", query.date("settlement_date"), required=True))
+        reasons.append(query.bad_date("settlement_date", "settlement_date", required=True))
     reasons.append(f"when {own_merchant} is null then 'the merchant is empty'")
     moments = ", ".join(
         f"{query.time(name)} as {name}" if name in times else f"null::timestamp as {name}"
@@ -629,7 +655,10 @@ def _settlement_sql(query: _Query, job: Job) -> str:
 , named as (select line_no, line, is_well_quoted, f, {", ".join(named)} from records)
 , directed as (select *, {_direction(query)} as direction from named)
 {query.money_steps("directed")}, counted as (
-    select *, {signed[0]} as gross_minor, {signed[1]} as fee_minor, {signed[2]} as net_minor from valued
+    select
+        *, {signed[0]} as gross_minor, {signed[1]} as fee_minor, {signed[2]} as net_minor,
+        {settled} as settlement_date, {moments}
+    from valued
 )
 , typed as (
     select
@@ -638,11 +667,15 @@ def _settlement_sql(query: _Query, job: Job) -> str:
         {own_merchant} as acquirer_merchant_id,
         {", ".join(f"{name}_text as {name}" for name in texts[1:])},
         {kind} as txn_type,
-        case when regexp_full_match(replace(card_masked_text, ' ', ''), '\\d{{13,19}}')
-            then mask_card(replace(card_masked_text, ' ', '')) else mask_text(card_masked_text) end as card_masked,
+        case
+            when is_no_whole_card(card_masked_text) then card_masked_text
+            when regexp_full_match(replace(card_masked_text, ' ', ''), '\\d{{13,19}}')
+                then mask_card(replace(card_masked_text, ' ', ''))
+            else mask_text(card_masked_text)
+        end as card_masked,
         card_type_text as card_type, currency,
         gross_minor::bigint as gross_minor, fee_minor::bigint as fee_minor, net_minor::bigint as net_minor,
-        {settled} as settlement_date, {moments},
+        settlement_date, txn_local, orig_txn_local,
         case {" ".join(reasons)} end as reason
     from counted
 )

@@ -14,6 +14,11 @@ MASK_MACROS = rf"""
 create or replace temp macro mask_text(t) as
     regexp_replace(regexp_replace(t, '{SQL_RUN}', '\1****\2', 'g'), '{SQL_SPACED}', '****', 'g');
 
+-- True when a text surely holds no card number: one needs 13 digits in a row or in groups, and a star among the first
+-- 13 letters with fewer than 13 behind it leaves no room for them. Every masked number is such a text.
+create or replace temp macro is_no_whole_card(t) as
+    t is null or length(t) < 13 or (position('*' in t) between 1 and 13 and length(t) - position('*' in t) < 13);
+
 -- First six, stars for the rest, last four.
 create or replace temp macro mask_card(digits) as
     left(digits, 6) || repeat('*', length(digits) - 10) || right(digits, 4);

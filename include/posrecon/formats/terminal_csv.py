@@ -124,17 +124,12 @@ create or replace temp macro offset_minutes(o) as
 """
 
 # Of `named`: line_no, line, the columns of the log as text (empty = null), extras_json, and what {reasons} looks at.
-# A card number needs 13 digits in a row or in groups: a text with a star among its first 13 characters and fewer than
-# 13 behind it holds none, and every masked number is such a text.
 _EVENTS_SQL = r"""
 , seen as (
     select
         *,
         coalesce(is_plain_time(txn_time), false) as is_plain_time,
-        card_no is null
-            or length(card_no) < 13
-            or (position('*' in card_no) between 1 and 13 and length(card_no) - position('*' in card_no) < 13)
-            as is_no_whole_card
+        is_no_whole_card(card_no) as is_no_whole_card
     from named
 )
 , timed as (
