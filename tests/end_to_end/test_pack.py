@@ -94,6 +94,24 @@ def test_pack__tells_every_break__with_labels_identifiers_and_lines_as_received(
 
 
 @pytest.mark.usefixtures("keys")
+@pytest.mark.parametrize("break_type", ["duplicate_in_terminal_log", "duplicate_in_settlement"])
+def test_a_copy__is_shown_beside_the_record_that_it_repeats(
+    two: Home, tmp_path: Path, break_type: str
+) -> None:
+    ((break_id, detail),) = two.ask(
+        f"select break_id, detail from marts.fct_breaks where break_type = '{break_type}' order by all limit 1"
+    )
+    pack = build_pack(two.settings, complaint(break_id), tmp_path)
+    first = json.loads(detail)
+    with zipfile.ZipFile(pack.path) as archive:
+        heads = {
+            archive.read(name).decode().split("\nSHA")[0] for name in archive.namelist() if "evidence" in name
+        }
+    assert f"{first['first_file']}\nline {first['first_line']}" in heads
+    assert len(heads) >= 2
+
+
+@pytest.mark.usefixtures("keys")
 def test_manifest__proves_every_part__and_names_the_received_files(two: Home, tmp_path: Path) -> None:
     pack, archive = pack_of(two, tmp_path)
     manifest = json.loads(archive.read("manifest.json"))

@@ -185,6 +185,9 @@ def _values(row: Row, item: Row, payout: Row) -> dict[str, str]:
     if "settled_currency" in detail:
         given["expected_amount"] = money(detail.get("expected_minor"), detail["expected_currency"])
         given["settled_amount"] = money(detail.get("settled_minor"), detail["settled_currency"])
+    # A text says which way the money went; a minus beside it would turn it round.
+    for name in ("amount_minor", "disputed_minor"):
+        given[name] = abs(int(given[name])) if given.get(name) is not None else None
     return {
         name.removesuffix("_minor"): money(int(value), currency) if name.endswith("_minor") else str(value)
         for name, value in given.items()
@@ -251,9 +254,14 @@ def _evidence(
 ) -> tuple[Evidence, ...]:
     bank_file = row["bank_file"] or payout.get("bank_file")
     bank_line = row["bank_line"] if row["bank_file"] else payout.get("bank_line")
+    detail: dict[str, Any] = json.loads(row["detail"]) if row["detail"] else {}
+    # The record that a copy repeats, or that a chargeback takes back, stands on the side of the break itself.
+    own_side = "terminal log" if row["break_type"] == "duplicate_in_terminal_log" else "settlement"
     found = (
         evidence_of(settings, published, "terminal log", row["terminal_file"], row["terminal_line"]),
         evidence_of(settings, published, "settlement", row["settlement_file"], row["settlement_line"]),
+        evidence_of(settings, published, own_side, detail.get("first_file"), detail.get("first_line")),
+        evidence_of(settings, published, own_side, detail.get("original_file"), detail.get("original_line")),
         evidence_of(settings, published, "bank", bank_file, bank_line),
     )
     return tuple(one for one in found if one is not None)

@@ -133,10 +133,12 @@ def _received_files(published: duckdb.DuckDBPyConnection, rows: Sequence[Row]) -
 def _evidence_parts(stories: Sequence[Story]) -> dict[str, bytes]:
     parts = {}
     for number, story in enumerate(stories, start=1):
-        for one in story.evidence:
+        for place, one in enumerate(story.evidence, start=1):
             head = f"{one.file}\nline {one.line}\nSHA-256 of the received file {one.sha256 or 'unknown'}\n\n"
             body = one.text if one.text is not None else f"({one.problem})"
-            parts[f"evidence/{number:03}_{one.side.replace(' ', '_')}.txt"] = f"{head}{body}\n".encode()
+            parts[f"evidence/{number:03}_{place}_{one.side.replace(' ', '_')}.txt"] = (
+                f"{head}{body}\n".encode()
+            )
     return parts
 
 
