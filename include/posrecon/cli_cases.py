@@ -540,11 +540,14 @@ def _settings() -> "Settings":
 
 def _actor(settings: "Settings", by: str | None) -> "Actor":
     """Who acts: --by, POSRECON_USER, or the user of the system; the instant is that of the act."""
-    from posrecon.disputes.desk import Actor
+    from posrecon.disputes.desk import NAME_MAX, Actor
 
     name = (by or settings.user or _system_user()).strip()
-    if not name:
-        raise UsageError("Nobody is named.", next_step="Say who you are with --by, or set POSRECON_USER.")
+    if not 0 < len(name) <= NAME_MAX:
+        raise UsageError(
+            f"{name[:20] or 'Nobody'}: is no name.",
+            next_step="Say who you are with --by, or set POSRECON_USER.",
+        )
     return Actor(name, datetime.now(UTC).replace(microsecond=0))
 
 
@@ -712,7 +715,7 @@ def _show_breaks(breaks: Sequence[dict[str, Any]]) -> None:
     if not breaks:
         return
     shown = table(f"Breaks ({len(breaks):,})")
-    for name in ("type", "status", "happened", "money", "terminal", "evidence", "why not open"):
+    for name in ("type", "status", "happened", "money", "terminal", "evidence", "settled by"):
         shown.add_column(name, justify="right" if name == "money" else "left", overflow="fold")
     for one in breaks[:BREAKS_SHOWN_MAX]:
         money = format_minor(one["amount_minor"] or 0, one["currency"] or "CNY")

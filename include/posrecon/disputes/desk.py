@@ -29,6 +29,10 @@ from posrecon.formats.masking import mask_cards
 from posrecon.settings import Settings
 
 BULK_FAULTS_SHOWN_MAX = 5
+NAME_MAX = 200
+"""Characters of a person or a title."""
+WORDS_MAX = 20_000
+"""Characters of a reason or a note."""
 TOPICS = ("money", "data_leak")
 
 
@@ -121,7 +125,7 @@ class Desk:
         """Open a case by hand, for what no break shows, such as a data leak; returns its number."""
         if topic not in TOPICS:
             raise UsageError(f"There is no topic {topic}.", next_step=f"Choose {' or '.join(TOPICS)}.")
-        title, why = _words(title, "a title"), _words(why, "a reason (--why)")
+        title, why = _words(title, "a title", NAME_MAX), _words(why, "a reason (--why)")
         journal = Journal(self._settings, actor.name)
         with writing(self._engine) as session:
             register = session.get(Register, 1, with_for_update=True)
@@ -148,7 +152,7 @@ class Desk:
         if_version: int | None = None,
     ) -> None:  # fmt: skip
         """Give cases to somebody; one that somebody else has is only taken over when that is said."""
-        to = _words(to, "a person (--to)")
+        to = _words(to, "a person (--to)", NAME_MAX)
 
         def change(_session: Session, found: Case) -> tuple[str, dict[str, Any]]:
             before = found.assignee
@@ -460,8 +464,13 @@ def _refusal(faults: Sequence[UsageError], count: int) -> UsageError:
     )
 
 
-def _words(text: str, what: str) -> str:
+def _words(text: str, what: str, longest: int = WORDS_MAX) -> str:
     cleaned = _clean(text)
+    if len(cleaned) > longest:
+        raise UsageError(
+            f"{what[0].upper()}{what[1:]} has {len(cleaned):,} characters, expected at most {longest:,}.",
+            next_step="Attach the long text as a file.",
+        )
     if not cleaned:
         raise UsageError(
             f"{what[0].upper()}{what[1:]} is needed.", next_step="Every step keeps who, when and why."
@@ -470,5 +479,5 @@ def _words(text: str, what: str) -> str:
 
 
 def _clean(text: str) -> str:
-    """Free text without whole card numbers."""
-    return mask_cards(text.strip())
+    """Free text without whole card numbers, and without NUL, which PostgreSQL cannot keep."""
+    return mask_cards(text.replace("\0", "").strip())

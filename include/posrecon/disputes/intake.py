@@ -5,11 +5,10 @@ that are in none, adds breaks to the case of their cause while that has not been
 explained or withdrawn, and lets cases close themselves. It only reads what was published, and no night reads it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
-from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 from sqlalchemy import select
@@ -32,6 +31,10 @@ INTAKE = "posrecon"
 
 # A case that was submitted was sent as it is; later breaks of its cause open a new one.
 _GROWING = (State.NEW, State.ASSIGNED, State.EVIDENCE)
+Value = TypeVar("Value")
+
+# SQLite takes some thousands of values in one query.
+_LOADED_AT_ONCE = 500
 _SEVERITY_ORDER = ("high", "medium", "low")
 _KEPT = frozenset(column.name for column in CaseBreak.__table__.columns)
 
@@ -117,23 +120,20 @@ def take_in(settings: Settings) -> Intake:
         UsageError: Nothing is published, or the database cannot be reached.
     """
     book = RouteBook.load(settings)
-    with open_engine(settings) as engine:
-        with Session(engine) as session:
-            held_open = list(session.scalars(select(CaseBreak.break_id).where(CaseBreak.status == "open")))
-        published = _read(settings, book, held_open)
+    journal = Journal(settings, INTAKE)
+    with open_engine(settings) as engine, writing(engine) as session:
+        # From here on there is one intake at a time, so what it reads is the newest night until it has written.
+        register = session.get(Register, 1, with_for_update=True)
+        if register is None:
+            raise UsageError("The register of the cases is empty.", next_step="Run: posrecon cases upgrade.")
+        held = list(session.scalars(select(CaseBreak.break_id).where(CaseBreak.status == "open")))
+        published = _read(settings, book, held)
         actor = Actor(INTAKE, settings.night_instant(published.run_date))
-        journal = Journal(settings, INTAKE)
         done = Intake(published.run_date)
-        with writing(engine) as session:
-            register = session.get(Register, 1, with_for_update=True)
-            if register is None:
-                raise UsageError(
-                    "The register of the cases is empty.", next_step="Run: posrecon cases upgrade."
-                )
-            _Sorter(session, book, journal, actor, published, register, done).run()
-            session.flush()
-            facts = {name: value for name, value in done.as_dict().items() if name != "cases"}
-            journal.publish_summary(facts)
+        _Sorter(session, book, journal, actor, published, register, done).run()
+        session.flush()
+        facts = {name: value for name, value in done.as_dict().items() if name != "cases"}
+        journal.publish_summary(facts)
     return done
 
 
@@ -156,11 +156,18 @@ class _Sorter:
     def run(self) -> None:
         """Settle, place, close."""
         held = self._held()
-        gone = [one for one in held if not self._still_here(one)]
-        self._settle(gone)
-        standing = {one.break_id for one in held} - {one.break_id for one in gone}
-        fresh = [row for break_id, row in self._published.wanted.items() if break_id not in standing]
-        self._place(fresh)
+        gone = {one.break_id for one in held if not self._still_here(one)}
+        standing = {one.break_id for one in held} - gone
+        by_cause: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for break_id, row in self._published.wanted.items():
+            if break_id not in standing:
+                by_cause.setdefault(cause_of(row), []).append(row)
+        # All locks at once and in the order of the numbers, as people's bulk actions take them.
+        numbers = {one.case_no for one in held if one.break_id in gone}
+        numbers |= self._numbers_of({key for _, key in by_cause})
+        cases = self._locked(sorted(numbers))
+        self._settle(cases)
+        self._place(cases, by_cause)
         for case_no in sorted(self._changed):
             found = self._changed[case_no]
             _summarise(found)
@@ -172,13 +179,11 @@ class _Sorter:
             self._done.cases.append(found.label)
 
     def _held(self) -> list[CaseBreak]:
-        """Breaks that some case holds open; their cases are locked in the order of their numbers."""
+        """Breaks that some case holds open."""
         query = (
             select(CaseBreak)
-            .join(Case)
             .where(CaseBreak.status == "open")
             .order_by(CaseBreak.case_no, CaseBreak.break_id)
-            .options(selectinload(CaseBreak.case))
         )
         return list(self._session.scalars(query))
 
@@ -187,11 +192,12 @@ class _Sorter:
         row = self._published.wanted.get(one.break_id)
         return row is not None and bool(row["file_missing"]) == one.file_missing
 
-    def _settle(self, gone: Sequence[CaseBreak]) -> None:
+    def _settle(self, cases: Sequence[Case]) -> None:
         run_date = self._published.run_date
-        for case_no, group in groupby(gone, key=lambda one: one.case_no):
-            breaks = list(group)
-            found = self._locked(case_no)
+        for found in cases:
+            breaks = [one for one in found.breaks if one.status == "open" and not self._still_here(one)]
+            if not breaks:
+                continue
             for one in breaks:
                 one.status, one.status_reason = self._outcome(one)
                 one.status_on = run_date
@@ -216,25 +222,26 @@ class _Sorter:
             return "moved", came
         return self._published.settled.get(one.break_id, ("withdrawn", "the break is no longer published"))
 
-    def _place(self, fresh: Sequence[dict[str, Any]]) -> None:
-        by_cause: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        for row in fresh:
-            by_cause.setdefault(cause_of(row), []).append(row)
+    def _place(
+        self, cases: Sequence[Case], by_cause: Mapping[tuple[str, str], Sequence[dict[str, Any]]]
+    ) -> None:
+        same: dict[str, list[Case]] = {}
+        for one in cases:
+            same.setdefault(one.cause_key, []).insert(0, one)
         for (kind, key), rows in by_cause.items():
-            found = self._case_of(key, {row["break_id"] for row in rows})
+            found = self._case_of(same.get(key, []), {row["break_id"] for row in rows})
             if found is None:
                 self._open(kind, key, rows)
             else:
                 self._add(found, rows)
 
-    def _case_of(self, key: str, break_ids: set[str]) -> Case | None:
-        """The case of a cause that may still grow, or that closed itself over one of these very breaks."""
-        query = select(Case).where(Case.cause_key == key).order_by(Case.case_no.desc()).with_for_update()
-        for found in self._session.scalars(query):
+    def _case_of(self, same: Sequence[Case], break_ids: set[str]) -> Case | None:
+        """Of the cases of a cause, newest first: the one that may still grow, or that held one of these very breaks."""
+        for found in same:
             if found.state in _GROWING:
                 return found
-            back = any(one.break_id in break_ids for one in found.breaks)
-            if back and found.state in (State.SUBMITTED, State.CLOSED):
+            back = found.state in (State.SUBMITTED, State.CLOSED)
+            if back and any(one.break_id in break_ids for one in found.breaks):
                 return found
         return None
 
@@ -296,13 +303,33 @@ class _Sorter:
         self._journal.add(self._session, found, action, self._actor, why, before=state, details=details)
         self._changed[found.case_no] = found
 
-    def _locked(self, case_no: int) -> Case:
-        found = self._session.get(Case, case_no, with_for_update=True)
-        if found is None:
-            raise UsageError(
-                f"C-{case_no} vanished while it was changed.", next_step="Run the command again."
-            )
+    def _numbers_of(self, keys: Iterable[str]) -> set[int]:
+        """Numbers of the cases of some causes."""
+        found: set[int] = set()
+        for some in _chunks(sorted(keys)):
+            found.update(self._session.scalars(select(Case.case_no).where(Case.cause_key.in_(some))))
         return found
+
+    def _locked(self, numbers: Sequence[int]) -> list[Case]:
+        """Cases with their breaks, locked in the order given, as they are now."""
+        found: list[Case] = []
+        for some in _chunks(numbers):
+            query = (
+                select(Case)
+                .where(Case.case_no.in_(some))
+                .order_by(Case.case_no)
+                .with_for_update()
+                .options(selectinload(Case.breaks))
+                # What was read before the lock may be older than the lock.
+                .execution_options(populate_existing=True)
+            )
+            found += self._session.scalars(query)
+        return found
+
+
+def _chunks(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
+    for begin in range(0, len(values), _LOADED_AT_ONCE):
+        yield values[begin : begin + _LOADED_AT_ONCE]
 
 
 def _read(settings: Settings, book: RouteBook, held_open: Iterable[str]) -> Published:

@@ -95,6 +95,7 @@ class RouteBook:
         self._rules = {rule.rule_id: rule for rule in catalogue.dispute_rules}
         self._by_type = {rule.break_type: rule for rule in catalogue.dispute_rules}
         self._doors_on: dict[date, tuple[Door, ...]] = {}
+        self._clocks_on: dict[date, tuple[ReferenceRow, ...]] = {}
 
     @classmethod
     def load(cls, settings: Settings) -> "RouteBook":
@@ -143,6 +144,11 @@ class RouteBook:
             self._doors_on[day] = self._read_doors(day)
         return self._doors_on[day]
 
+    def _clocks_in_force(self, day: date) -> tuple[ReferenceRow, ...]:
+        if day not in self._clocks_on:
+            self._clocks_on[day] = in_force(self._clocks, day)
+        return self._clocks_on[day]
+
     def _read_doors(self, day: date) -> tuple[Door, ...]:
         found = [
             Door(**{name: row.values[name] or "" for name in ROUTES_SHOWN if name != "step_no"}, step_no=step)
@@ -178,7 +184,7 @@ class RouteBook:
         if case.route is not None and case.submitted_on is not None:
             limits += [
                 self._limit(row, case.submitted_on)
-                for row in in_force(self._clocks, case.submitted_on)
+                for row in self._clocks_in_force(case.submitted_on)
                 if row.values["duty"] == "answer" and row.values["route"] == case.route
             ]
         return min(limits, key=lambda limit: (limit.due, limit.clock), default=None)
@@ -218,7 +224,7 @@ class RouteBook:
         """The limits in force on a day, for people."""
         names = [column.name for column in CLOCKS.all_columns]
         rows = sorted(
-            in_force(self._clocks, day),
+            self._clocks_in_force(day),
             key=lambda row: (self._place(row.values["route"], day), row.values["clock"]),
         )
         return [{name: row.values[name] for name in names} for row in rows]
@@ -239,7 +245,7 @@ class RouteBook:
             return None
         found = [
             self._limit(row, case.submitted_on)
-            for row in in_force(self._clocks, case.submitted_on)
+            for row in self._clocks_in_force(case.submitted_on)
             if row.values["duty"] == "answer" and row.values["route"] == case.route
         ]
         return min(found, key=lambda limit: (limit.due, limit.clock), default=None)
@@ -274,7 +280,7 @@ class RouteBook:
                 door.route for door in self.doors(judged_on) if door.topic in ("any", case.topic)
             )
         limits = []
-        for row in in_force(self._clocks, judged_on):
+        for row in self._clocks_in_force(judged_on):
             values = row.values
             if (
                 values["duty"] != "act"

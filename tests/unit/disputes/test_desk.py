@@ -140,6 +140,19 @@ def test_a_step_without_a_reason_or_person__is_refused(sqlite: Settings) -> None
         assert len(cases.show(1, as_of=FIRST)["events"]) == 1
 
 
+def test_words__too_long_or_with_nul__are_refused_or_cleaned_alike_on_both_databases(
+    settings: Settings,
+) -> None:
+    opened(settings, SALE)
+    with desk(settings) as cases:
+        with pytest.raises(UsageError, match=r"A person \(--to\) has 201 characters, expected at most 200"):
+            cases.assign([1], "L" * 201, actor=LI)
+        with pytest.raises(UsageError, match="A text has 20,001 characters"):
+            cases.note([1], "x" * 20_001, actor=LI)
+        cases.note([1], "a\0b", actor=LI)
+        assert cases.show(1, as_of=FIRST)["events"][-1]["why"] == "ab"
+
+
 def test_reopen__puts_a_case_back_before_it_was_submitted(settings: Settings) -> None:
     opened(settings, SALE)
     with desk(settings) as cases:

@@ -199,6 +199,22 @@ def test_break_that_vanished_after_a_replay__is_withdrawn(settings: Settings) ->
     assert gone["events"][-1]["why"] == "every break is explained: the break is no longer published"
 
 
+def test_case__that_loses_one_break_and_gains_another_in_one_night__keeps_both_in_its_history(
+    settings: Settings,
+) -> None:
+    publish(settings, FIRST, Break("gap", "stan_gap"))
+    take_in(settings)
+    more = Break("twice", "duplicate_in_terminal_log", opened_on=SECOND)
+    publish(settings, SECOND, changed(Break("gap", "stan_gap"), closed_by="uploaded"), more)
+    done = take_in(settings)
+    assert (done.breaks_added, done.breaks_settled, done.closed) == (1, 1, 0)
+    (found,) = cases_of(settings)
+    assert [event["action"] for event in found["events"]] == ["open", "settle_breaks", "add_breaks"]
+    assert {one["candidate_id"]: one["status"] for one in found["case_breaks"]} == {
+        "cand-gap": "closed", "cand-twice": "open",
+    }  # fmt: skip
+
+
 def test_intake__before_any_night__says_so(sqlite: Settings) -> None:
     with pytest.raises(UsageError, match="nothing is published yet"):
         take_in(sqlite)
