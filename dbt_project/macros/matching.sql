@@ -30,10 +30,14 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# The `candidates` CTE of one rung: every (item, line) that agrees on all keys within the window.
-   Expects CTEs `items` and `lines` with the columns of int_recon__matchable_items and _lines.
-   A line that fits both an event that expects money and one that does not (declined, voided) is the former's. #}
-{% macro match_candidates(rule) -%}
+{# What a rung looks at: the first tier sees everything, the others what it left. #}
+{% macro match_side(rule, side) -%}
+    {{ return('int_recon__' ~ ('matchable_' if rule.tier == 1 else 'left_') ~ side) }}
+{%- endmacro %}
+
+{# The `fitting` CTE of one rung: every (item, line) that agrees on all keys within the window.
+   Expects CTEs `items` and `lines` with the columns of int_recon__matchable_items and _lines. #}
+{% macro match_fitting(rule) -%}
 fitting as (
 
     select
@@ -56,12 +60,16 @@ fitting as (
         and items.expects_settlement
         {%- endif %}
 
-),
+)
+{%- endmacro %}
 
+{# The `candidates` CTE of one rung, among the rows of another CTE with the columns of `fitting`.
+   A line that fits both an event that expects money and one that does not (declined, voided) is the former's. #}
+{% macro match_candidates(among) -%}
 contested as (
 
     select line_key
-    from fitting
+    from {{ among }}
     group by line_key
     having max(cast(expects_settlement as integer)) > min(cast(expects_settlement as integer))
 
@@ -70,14 +78,14 @@ contested as (
 candidates as (
 
     select
-        fitting.item_key,
-        fitting.line_key,
-        fitting.amount_apart_minor
+        {{ among }}.item_key,
+        {{ among }}.line_key,
+        {{ among }}.amount_apart_minor
 
-    from fitting
+    from {{ among }}
     left join contested
-        on fitting.line_key = contested.line_key
-    where fitting.expects_settlement or contested.line_key is null
+        on {{ among }}.line_key = contested.line_key
+    where {{ among }}.expects_settlement or contested.line_key is null
 
 )
 {%- endmacro %}
@@ -103,7 +111,7 @@ paired as (
 items as (
 
     select matchable.*
-    from {{ ref('int_recon__matchable_items') }} as matchable
+    from {{ ref(match_side(rule, 'items')) }} as matchable
     {%- if earlier %}
     left join paired
         on matchable.item_key = paired.item_key
@@ -115,7 +123,7 @@ items as (
 lines as (
 
     select matchable.*
-    from {{ ref('int_recon__matchable_lines') }} as matchable
+    from {{ ref(match_side(rule, 'lines')) }} as matchable
     {%- if earlier %}
     left join paired
         on matchable.line_key = paired.line_key
@@ -124,7 +132,49 @@ lines as (
 
 ),
 
-{{ match_candidates(rule) }},
+{{ match_fitting(rule) }},
+
+{% for side in ['item', 'line'] %}
+crowded_{{ side }}s as (
+
+    select {{ side }}_key
+    from fitting
+    group by {{ side }}_key
+    having count(*) > 1
+
+),
+
+{% endfor %}
+-- Almost always one item fits one line and nothing else does: that is a pair, and the ranking below is spared.
+alone as (
+
+    select
+        fitting.item_key,
+        fitting.line_key
+
+    from fitting
+    left join crowded_items
+        on fitting.item_key = crowded_items.item_key
+    left join crowded_lines
+        on fitting.line_key = crowded_lines.line_key
+    where crowded_items.item_key is null and crowded_lines.line_key is null
+
+),
+
+crowd as (
+
+    select fitting.*
+
+    from fitting
+    left join crowded_items
+        on fitting.item_key = crowded_items.item_key
+    left join crowded_lines
+        on fitting.line_key = crowded_lines.line_key
+    where crowded_items.item_key is not null or crowded_lines.line_key is not null
+
+),
+
+{{ match_candidates('crowd') }},
 
 best_of_item as (
 
@@ -176,6 +226,14 @@ choice_of_line as (
     having count(*) = 1
 
 )
+
+select
+    item_key,
+    line_key
+
+from alone
+
+union all
 
 select
     choice_of_item.item_key,

@@ -136,11 +136,11 @@ def test_night__decides_every_record(night: Night) -> None:
     ]
 
 
-def _as_table(view: str, where: str) -> str:
-    """Replace a view by its rows that satisfy `where`: what a faulty filter in its model would do."""
+def _as_table(view: str, where: str = "true", *, columns: str = "*", schema: str = "intermediate") -> str:
+    """Replace a view by its rows that satisfy `where`: what a faulty filter or sum in its model would do."""
     return (
-        f"create table intermediate.damaged as select * from intermediate.{view} where {where};"
-        f"drop view intermediate.{view}; alter table intermediate.damaged rename to {view}"
+        f"create table {schema}.damaged as select {columns} from {schema}.{view} where {where};"
+        f"drop view {schema}.{view}; alter table {schema}.damaged rename to {view}"
     )
 
 
@@ -170,7 +170,7 @@ DAMAGES = {
     "conservation_intermediate__pairs_are_mutual": (
         "update int_recon__line_states set item_key = 5 where match_state = 'matched'",
         "update int_recon__item_states set match_state = 'pending' where match_state = 'matched'",
-        "delete from int_recon__pairs",
+        _as_table("int_recon__pairs", "false"),
     ),
     "conservation_intermediate__closing_is_what_is_not_final": (
         "delete from int_recon__closing_terminal_items where match_state = 'unmatched'",
@@ -221,8 +221,10 @@ DAMAGES = {
         "update int_recon__closing_terminal_weeks set time_out_count = 0",
     ),
     "conservation_marts__history_holds_both_sides": (
-        "delete from fct_reconciliation_history where match_state = 'excluded'",
-        "update fct_reconciliation_history set net_minor = net_minor + 1 where match_state = 'matched'",
+        _as_table("fct_reconciliation_history", "match_state <> 'excluded'", schema="marts"),
+        _as_table(
+            "fct_reconciliation_history", columns="* replace (net_minor + 1 as net_minor)", schema="marts"
+        ),
     ),
     "conservation_marts__control_rolls_forward": (
         "update rpt_daily_control set closing_minor = closing_minor + 1",
@@ -258,3 +260,25 @@ def test_lost_money__is_seen_by_its_conservation_test(
         warehouse.execute("set search_path = 'intermediate,marts'")
         warehouse.execute(damage)
         assert warehouse.execute(query).fetchall() != []
+
+
+@pytest.mark.parametrize(
+    ("damage", "broken"),
+    [
+        ("insert into int_recon__item_states from int_recon__item_states", ("item_key", "unique", 4)),
+        ("update int_recon__item_states set is_final = null", ("is_final", "not_null", 4)),
+        ("update int_recon__item_states set match_state = 'lost'", ("match_state", "one_of", 4)),
+    ],
+)
+def test_broken_promise__is_named_by_the_test_of_its_model(
+    night: Night, tmp_path: Path, damage: str, broken: tuple[str, str, int]
+) -> None:
+    copy = tmp_path / "warehouse.duckdb"
+    shutil.copy(night.warehouse, copy)
+    (test,) = night.compiled.parent.rglob("columns_hold__int_recon__item_states.sql")
+    query = test.read_text(encoding="utf-8")
+    with duckdb.connect(str(copy)) as warehouse:
+        assert warehouse.execute(query).fetchall() == []
+        warehouse.execute("set search_path = 'intermediate,marts'")
+        warehouse.execute(damage)
+        assert warehouse.execute(query).fetchall() == [broken]

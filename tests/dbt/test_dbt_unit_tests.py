@@ -129,7 +129,7 @@ MUTATIONS = [
     ),
     (
         "macros/matching.sql",
-        "where fitting.expects_settlement or contested.line_key is null",
+        "where {{ among }}.expects_settlement or contested.line_key is null",
         "",
         "int_recon__pass_1_acquirer_reference",
     ),
@@ -138,6 +138,31 @@ MUTATIONS = [
         "    group by candidates.line_key\n    having count(*) = 1",
         "    group by candidates.line_key",
         "int_recon__pass_1_acquirer_reference",
+    ),
+    # A pair is spared the ranking only when neither side fits anything else.
+    (
+        "macros/matching.sql",
+        "having count(*) > 1",
+        "having count(*) > 2",
+        "int_recon__pass_1_acquirer_reference",
+    ),
+    (
+        "macros/matching.sql",
+        "where crowded_items.item_key is null and crowded_lines.line_key is null",
+        "where crowded_items.item_key is null",
+        "int_recon__pass_1_acquirer_reference",
+    ),
+    (
+        f"{RECON}/int_recon__left_items.sql",
+        "where paired.item_key is null",
+        "where true",
+        "int_recon__left_items",
+    ),
+    (
+        f"{RECON}/int_recon__left_lines.sql",
+        "where paired.line_key is null",
+        "where true",
+        "int_recon__left_lines",
     ),
     ("macros/fees.sql", "50000000'", "49999999'", "int_recon__expected_fees"),
     (

@@ -8,7 +8,7 @@ with
 {{ side }} as (
 
     select matchable.*
-    from {{ ref('int_recon__matchable_' ~ side) }} as matchable
+    from {{ ref('int_recon__left_' ~ side) }} as matchable
     left join {{ ref('int_recon__pairs') }} as pairs
         on matchable.{{ key }} = pairs.{{ key }}
     where pairs.{{ key }} is null
@@ -21,7 +21,9 @@ with
 
     with
 
-    {{ match_candidates(rule) }}
+    {{ match_fitting(rule) }},
+
+    {{ match_candidates('fitting') }}
 
     select
         '{{ rule.name }}' as match_rule,

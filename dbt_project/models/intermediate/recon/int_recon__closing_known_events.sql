@@ -1,6 +1,8 @@
 -- Grain: one row per terminal event received tonight. Later nights look here for repeats, for the originals of refunds
 -- and voids, and for the rest of a batch. is_effective: it expects settlement, as far as tonight knows.
 
+{{ config(materialized='view') }}
+
 select
     pool.item_key,
     pool.merchant_id,

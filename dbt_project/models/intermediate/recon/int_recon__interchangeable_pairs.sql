@@ -23,7 +23,7 @@ paired as (
     {{ side }} as (
 
         select matchable.*
-        from {{ ref('int_recon__matchable_' ~ side) }} as matchable
+        from {{ ref('int_recon__left_' ~ side) }} as matchable
         left join paired
             on matchable.{{ key }} = paired.{{ key }}
         {%- for earlier in match_rules_before(rule) %}
@@ -39,7 +39,9 @@ paired as (
     ),
     {% endfor %}
 
-    {{ match_candidates(rule) }},
+    {{ match_fitting(rule) }},
+
+    {{ match_candidates('fitting') }},
 
     keyed as (
 

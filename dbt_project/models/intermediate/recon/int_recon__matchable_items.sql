@@ -1,5 +1,8 @@
 -- Grain: one row per terminal event that a settlement line may pair with.
 -- Narrow on purpose: the keys that the ladder may name, and nothing else.
+-- Why a view: the first tier reads a few of its columns once; what that leaves is written as int_recon__left_items.
+
+{{ config(materialized='view') }}
 
 select
     pool.item_key,

@@ -1,6 +1,9 @@
 -- Grain: one row per settlement line that a terminal event may explain.
 -- merchant_id is the acquirer's id, which both sides know: shops of a chain may share it.
 -- Later copies and dispute lines are out: they are named as such and never take an event from its own line.
+-- Why a view: the first tier reads a few of its columns once; what that leaves is written as int_recon__left_lines.
+
+{{ config(materialized='view') }}
 
 select
     pool.line_key,

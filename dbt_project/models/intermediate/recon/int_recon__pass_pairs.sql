@@ -1,5 +1,7 @@
 -- Grain: one row per pair that a pass of the ladder accepted tonight.
 
+{{ config(materialized='view') }}
+
 {% for rule in var('match_ladder') %}
 select
     item_key,

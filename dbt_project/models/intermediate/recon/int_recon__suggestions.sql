@@ -15,7 +15,7 @@ with
 open_items as (
 
     select matchable.*
-    from {{ ref('int_recon__matchable_items') }} as matchable
+    from {{ ref('int_recon__left_items') }} as matchable
     inner join {{ ref('int_recon__item_states') }} as states
         on matchable.item_key = states.item_key
     where states.match_state in ('pending', 'unmatched', 'ambiguous')
@@ -25,7 +25,7 @@ open_items as (
 open_lines as (
 
     select matchable.*
-    from {{ ref('int_recon__matchable_lines') }} as matchable
+    from {{ ref('int_recon__left_lines') }} as matchable
     inner join {{ ref('int_recon__line_states') }} as states
         on matchable.line_key = states.line_key
     where states.match_state in ('pending', 'unmatched', 'ambiguous')

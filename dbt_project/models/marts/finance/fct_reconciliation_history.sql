@@ -1,31 +1,20 @@
 -- Grain: one row per item of tonight's pool at its state after tonight. A matched pair is one row with both sides.
 -- What was believed on a past night is that night's rows; the latest state of an item is its final row, or its row of
 -- the latest night.
+-- Why a view: it is the widest table of all and is written once, by the night's publication. No part of it is named and
+-- read twice, because DuckDB would then compute every column for every reader, also for one that sums a single one.
+
+{{ config(materialized='view') }}
 
 with
 
-files as (
-
-    select * from {{ ref('stg_landing__file_names') }}
-
-),
-
-calendar as (
-
-    select
-        calendar_date,
-        banking_day_no
-    from {{ ref('stg_reference__banking_calendar') }}
-
-),
-
-lines as (
+{% for part, is_paired in [('paired_lines', 'is not null'), ('single_lines', 'is null')] %}
+{{ part }} as (
 
     select
         pool.*,
         states.match_state,
         states.excluded_reason,
-        states.item_key,
         states.is_final,
         fees.expected_fee_minor,
         files.file_id,
@@ -35,10 +24,12 @@ lines as (
         on pool.line_key = states.line_key
     left join {{ ref('int_recon__expected_fees') }} as fees
         on pool.line_key = fees.line_key
-    inner join files
+    inner join {{ ref('stg_landing__file_names') }} as files
         on pool.file_no = files.file_no
+    where states.item_key {{ is_paired }}
 
 ),
+{% endfor %}
 
 items as (
 
@@ -57,7 +48,7 @@ items as (
     from {{ ref('int_recon__terminal_pool') }} as pool
     inner join {{ ref('int_recon__item_states') }} as states
         on pool.item_key = states.item_key
-    inner join files
+    inner join {{ ref('stg_landing__file_names') }} as files
         on pool.file_no = files.file_no
 
 ),
@@ -102,15 +93,16 @@ with_terminal as (
         lines.line_no as settlement_line,
         items.txn_at,
         items.first_run_date,
-        items.is_final
+        items.is_final,
+        items.item_key as record_key
     from items
-    left join lines
+    left join paired_lines as lines
         on items.line_key = lines.line_key
     left join {{ ref('int_recon__item_acquirers') }} as routed
         on items.item_key = routed.item_key
-    left join calendar as due_day
+    left join {{ ref('stg_reference__banking_calendar') }} as due_day
         on items.due_date = due_day.calendar_date
-    left join calendar as settled_day
+    left join {{ ref('stg_reference__banking_calendar') }} as settled_day
         on lines.settlement_date = settled_day.calendar_date
 
 ),
@@ -151,9 +143,9 @@ without_terminal as (
         line_no as settlement_line,
         cast(txn_local as timestamp with time zone) as txn_at,
         first_run_date,
-        is_final
-    from lines
-    where item_key is null
+        is_final,
+        line_key as record_key
+    from single_lines
 
 ),
 
@@ -212,6 +204,7 @@ select
     ---------- more
     txn_at,
     first_run_date,
-    is_final
+    is_final,
+    record_key
 
 from all_items
