@@ -65,12 +65,16 @@ def peek_batch_close(path: Path, source: Source) -> date | None:
 
 
 def exponent_sql(currency: str) -> str:
-    """Minor-unit digits of a currency column."""
+    """Minor-unit digits of a currency column.
+
+    Lists are asked with list_contains: DuckDB turns a long `in (…)` into a join, which every row would pass.
+    """
     by_exponent: dict[int, list[str]] = {}
     for code, exponent in sorted(exponents().items()):
         by_exponent.setdefault(exponent, []).append(f"'{code}'")
     whens = " ".join(
-        f"when {currency} in ({', '.join(codes)}) then {exponent}" for exponent, codes in by_exponent.items()
+        f"when list_contains([{', '.join(codes)}], {currency}) then {exponent}"
+        for exponent, codes in by_exponent.items()
     )
     return f"case when {currency} = 'CNY' then 2 {whens} else 2 end"
 
@@ -181,9 +185,9 @@ _EVENTS_SQL = r"""
             {reasons}
             when merchant_id is null then 'merchant_id is empty'
             when terminal_id is null then 'terminal_id is empty'
-            when txn_type is null or txn_type not in ({txn_types})
+            when txn_type is null or not list_contains([{txn_types}], txn_type)
                 then 'txn_type "' || coalesce(txn_type, '') || '" is not known, expected one of {types_text}'
-            when channel is null or channel not in ({channels})
+            when channel is null or not list_contains([{channels}], channel)
                 then 'channel "' || coalesce(channel, '') || '" is not known, expected one of {channels_text}'
             when currency = 'CNY' and amount_minor is not null and txn_at is not null then null
             when currency is null or not regexp_full_match(currency, '[A-Z]{3}')

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from posrecon.errors import BadLine, LayoutError
 from posrecon.formats import terminal_csv
-from posrecon.formats.delimited import connect, read_lines, write_records
+from posrecon.formats.delimited import BOM, connect, read_lines, write_records
 from posrecon.formats.layout import Job, Parsed
 from posrecon.formats.masking import mask_text
 from posrecon.formats.terminal_csv import (
@@ -40,33 +40,46 @@ _REQUIRED = (
     "response_code",
 )
 
-# `m` is null for a line that is no object, and for one that gives a name twice: which value counts is not ours to say.
+# `v` is null for a line that is no object, and for one that gives a name twice: which value counts is not ours to say.
+# Almost every record gives the names of the first one, $usual, so only another one is looked through for names that
+# stand twice; `is_loose`: a text may begin or end in a blank, as written or as an escape.
 _JSON_RECORDS = r"""
-with numbered as (
-    select line_no, rtrim(line, chr(13) || chr(10)) as line
+with opened as (
+    select line_no, line, case when json_valid(line) then json_keys(line) end as names
     from physical
     where line <> chr(10) and line <> (chr(13) || chr(10))
 )
-, opened as (
+, named_once as (
     select
         *,
-        case when json_valid(line) then json_type(line) end as kind,
-        case when json_valid(line) then json_keys(line) end as names
-    from numbered
+        names = $usual as is_usual,
+        case
+            when names is null then null
+            when len(names) > 0 then 'OBJECT'
+            else json_type(line)
+        end as kind,
+        case
+            when contains(line, '\') then true
+            when contains(line, ' ') or contains(line, chr(9))
+                then regexp_matches(line, ':\s*"[ \t]|[ \t]"\s*[,}]')
+            else false
+        end as is_loose
+    from opened
 )
 , records as (
     select
         *,
         case
-            when kind = 'OBJECT' and len(names) = len(list_distinct(names)) then line::json::map(varchar, varchar)
-        end as m
-    from opened
+            when kind = 'OBJECT' and (is_usual or len(names) = len(list_distinct(names)))
+                then json_transform(line, '{structure}')
+        end as v
+    from named_once
 )
 """
 _JSON_REASONS = [
     "when kind is null then 'is not valid JSON'",
     "when kind <> 'OBJECT' then 'is not a JSON object, expected {\"merchant_id\": …}'",
-    "when m is null then 'a name stands twice in the object'",
+    "when v is null then 'a name stands twice in the object'",
     "when has_control then 'a control character stands in a text'",
 ]
 
@@ -108,12 +121,20 @@ def _form_of(path: Path) -> str:
     return "jsonl" if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") else "csv"
 
 
-def _named(records: str, line: str, control: str, fields: dict[str, str], extras: str, more: str = "") -> str:
+def _named(
+    records: str,
+    line: str,
+    control: str,
+    fields: dict[str, str],
+    extras: str,
+    more: str = "",
+    *,
+    is_trimmed: bool = False,
+) -> str:
     """The CTE `named` from text expressions of the columns."""
-    columns = ", ".join(
-        f"nullif(trim({fields[name]}, ' ' || chr(9) || chr(13) || chr(10)), '') as {name}"
-        for name in LOG_COLUMNS
-    )
+    blanks = "' ' || chr(9) || chr(13) || chr(10)"
+    texts = {name: sql if is_trimmed else f"trim({sql}, {blanks})" for name, sql in fields.items()}
+    columns = ", ".join(f"nullif({texts[name]}, '') as {name}" for name in LOG_COLUMNS)
     return (
         f" named as (select line_no, {line} as line, {control} as has_control, {more} {columns},"
         f" {extras} as extras_json from {records})"
@@ -122,16 +143,29 @@ def _named(records: str, line: str, control: str, fields: dict[str, str], extras
 
 def _parse_json_lines(job: Job) -> Parsed:
     """One object a line; the line number is the physical one. Unknown names become extras."""
-    text = read_lines(job.path, job.file_name, records_cte=_JSON_RECORDS)
+    structure = json.dumps(dict.fromkeys(LOG_COLUMNS, "VARCHAR"))
+    text = read_lines(job.path, job.file_name, records_cte=_JSON_RECORDS.replace("{structure}", structure))
+    usual = _names_of_first(job.path)
     known = ", ".join(f"'{name}'" for name in LOG_COLUMNS)
-    unknown = f"list_filter(map_entries(m), lambda e: e.value is not null and e.key not in ({known}))"
+    unknown = (
+        "list_filter(map_entries(line::json::map(varchar, varchar)),"
+        f" lambda e: e.value is not null and e.key not in ({known}))"
+    )
+    has_unknown = f"len(list_filter(names, lambda n: n not in ({known}))) > 0"
+    # The usual names are known or not for the whole file.
+    may_have = "true" if set(usual) - set(LOG_COLUMNS) else "not is_usual"
     named = _named(
         "records",
         "line",
-        r"coalesce(regexp_matches(line, '\\u00[01][0-9a-fA-F]'), false)",
-        {name: f"m['{name}']" for name in LOG_COLUMNS},
-        f"case when len({unknown}) > 0 then to_json(map_from_entries({unknown}))::varchar end",
-        "kind, m,",
+        r"case when contains(line, '\u00') then regexp_matches(line, '\\u00[01][0-9a-fA-F]') else false end",
+        {
+            name: f"case when is_loose then trim(v.{name}, ' ' || chr(9) || chr(13) || chr(10)) else v.{name} end"
+            for name in LOG_COLUMNS
+        },
+        f"case when v is not null and {may_have} then case when {has_unknown} then"
+        f" case when len({unknown}) > 0 then to_json(map_from_entries({unknown}))::varchar end end end",
+        "kind, v,",
+        is_trimmed=True,
     )
     with connect(job.settings) as connection:
         loaded, quarantined, out, refused = write_records(
@@ -141,11 +175,23 @@ def _parse_json_lines(job: Job) -> Parsed:
             typed_sql="," + named + events_sql(_JSON_REASONS),
             columns=EVENT_COLUMNS,
             dataset="terminal_events",
-            parameters=events_parameters(connection, job),
+            parameters=events_parameters(connection, job) | {"usual": usual},
         )
         if loaded == 0:
             _require_a_log(connection, refused, job)
         return _parsed(connection, job, out, refused, text.records, loaded, quarantined)
+
+
+def _names_of_first(path: Path) -> list[str]:
+    """The names that the first record gives, in its order; none when it is no object or gives one twice."""
+    with path.open("rb") as file:
+        first = next((line for line in file if line.strip()), b"").removeprefix(BOM)
+    try:
+        pairs = json.loads(first, object_pairs_hook=list)
+    except (ValueError, RecursionError):
+        return []
+    names = [pair[0] for pair in pairs if isinstance(pair, tuple)] if isinstance(pairs, list) else []
+    return names if len(names) == len(set(names)) else []
 
 
 def _require_a_log(connection: duckdb.DuckDBPyConnection, refused: Path | None, job: Job) -> None:
