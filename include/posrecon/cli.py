@@ -1,6 +1,5 @@
 """The `posrecon` command. Only light imports here: help and wrong usage must answer at once."""
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,13 +13,11 @@ from posrecon.cli_audit import app as audit_app
 from posrecon.cli_cases import app as cases_app
 from posrecon.cli_cases import pack
 from posrecon.cli_sources import app as sources_app
-from posrecon.console import print_csv
+from posrecon.console import new_table, print_csv, print_json, screen
 from posrecon.errors import LayoutError, PosreconError, UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.progress import Progress, TaskID
-    from rich.table import Table
 
     from posrecon.landing.decisions import Action
     from posrecon.night import NightSummary, Step, WaitingFile
@@ -140,7 +137,7 @@ def night(
     with _progress() as observer:
         summary = run_night(settings, run_date.date(), observer=observer)
     if as_json:
-        _print_json(summary.as_dict())
+        print_json(summary.as_dict())
     else:
         _show_summary(summary)
     raise typer.Exit(summary.exit_code)
@@ -171,7 +168,7 @@ def replay(
         summaries = replay_nights(settings, first.date(), last.date() if last else None, observer=observer)
     if as_json:
         nights = [summary.as_dict() for summary in summaries]
-        _print_json({"nights": nights, "digest": summaries[-1].digest})
+        print_json({"nights": nights, "digest": summaries[-1].digest})
     else:
         for summary in summaries:
             print(f"{summary.run_date}  {summary.night_digest}")
@@ -189,7 +186,7 @@ def relocate(as_json: JsonOption = False) -> None:
     nights = make_views_again(settings)
     path = reader_database(settings)
     if as_json:
-        _print_json({"published": path, "nights": nights})
+        print_json({"published": path, "nights": nights})
     else:
         print(f"{path} shows {len(nights)} night{'s' if len(nights) > 1 else ''} to {nights[-1]}.")
 
@@ -216,7 +213,7 @@ def simulate(
     with _stages() as tell:
         written = write_files(out, seed=seed, nights=nights, rows=rows, start=first, progress=tell)
     if as_json:
-        _print_json(asdict(written))
+        print_json(asdict(written))
         return
     print(f"{written.files} files in {written.out}, labels in {written.truth}")
     print(
@@ -237,9 +234,9 @@ def score(
 
     result = compare(_settings(), truth)
     if as_json:
-        _print_json(to_dict(result))
+        print_json(to_dict(result))
     else:
-        _console().print(render(result))
+        screen().print(render(result))
     if strict and not result.perfect:
         raise typer.Exit(1)
 
@@ -374,7 +371,7 @@ def _decide(file: str, *, action: "Action", reason: str, by: str | None, as_json
             observer=observer,
         )
     if as_json:
-        _print_json({"decision": asdict(decision), "nights": [asdict(change) for change in changes]})
+        print_json({"decision": asdict(decision), "nights": [asdict(change) for change in changes]})
         return
     what = (
         "rejected" if decision.superseded_file_name is None else f"supersedes {decision.superseded_file_name}"
@@ -471,7 +468,7 @@ def explain(
 
     found = find(_settings(), key, limit=limit)
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         print(as_text(found))
 
@@ -489,9 +486,9 @@ def _show_summary(summary: "NightSummary") -> None:
     from posrecon.money import format_minor
     from posrecon.reporting.night_report import problem_text
 
-    console = _console()
+    console = screen()
     figures = summary.figures
-    items = _table(f"Night of {summary.run_date}", show_header=False)
+    items = new_table(f"Night of {summary.run_date}", show_header=False)
     items.add_column()
     items.add_column(justify="right")
     for state, count in figures["files"].items():
@@ -504,7 +501,7 @@ def _show_summary(summary: "NightSummary") -> None:
     items.add_row("explained %", figures["explained"]["pct"])
     console.print(items)
     if figures["breaks"]:
-        table = _table("Breaks")
+        table = new_table("Breaks")
         table.add_column("type")
         for name in ("opened tonight", "closed tonight", "open", "open amount"):
             table.add_column(name, justify="right")
@@ -560,7 +557,7 @@ def _show_rows(
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other.", next_step="Choose one.")
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     if as_csv:
         print_csv(rows)
@@ -573,7 +570,7 @@ def _show_rows(
     from posrecon.money import format_minor
 
     names = [name for name in (shown or rows[0]) if name in rows[0]]
-    table = _table(title)
+    table = new_table(title)
     for name in names:
         number = name.endswith("_minor") or isinstance(rows[0][name], int)
         label = name.removesuffix("_minor").replace("_", " ")
@@ -587,33 +584,9 @@ def _show_rows(
             else:
                 cells.append(Text("" if value is None else str(value)))
         table.add_row(*cells)
-    _console().print(table)
+    screen().print(table)
     if total is not None and total > len(rows):
         print(f"{len(rows):,} of {total:,} rows; --limit 0 shows all.")
-
-
-def _console() -> "Console":
-    """The console of tables; where there is no screen, lines are as long as they need to be."""
-    from rich.console import Console
-
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 240)
-
-
-def _table(title: str, *, show_header: bool = True) -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    return Table(title=title, title_justify="left", show_header=show_header, box=box.SIMPLE_HEAD)
-
-
-def _print_json(content: Any) -> None:
-    print(json.dumps(content, ensure_ascii=False, indent=2, default=_jsonable))
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, date | datetime):
-        return value.isoformat()
-    return str(value)
 
 
 @contextmanager

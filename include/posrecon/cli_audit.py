@@ -1,11 +1,11 @@
 """`posrecon audit`: prove that nothing was changed, and show what was recorded."""
 
-import json
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from posrecon.console import print_json
 
 if TYPE_CHECKING:
     from posrecon.proof.verify import Verdict
@@ -37,7 +37,7 @@ def verify(
 
     verdict = prove(Settings(), anchors=tuple(anchor or ()), all_faults=all_faults)
     if as_json:
-        _print_json(asdict(verdict) | {"sound": verdict.sound})
+        print_json(asdict(verdict) | {"sound": verdict.sound})
     else:
         _show_verdict(verdict)
     raise typer.Exit(0 if verdict.sound else 1)
@@ -72,7 +72,7 @@ def head(as_json: JsonOption = False) -> None:
     if last is None:
         raise UsageError(f"{settings.audit}: there is no audit log yet.", next_step="Run a night first.")
     if as_json:
-        _print_json(asdict(last))
+        print_json(asdict(last))
     else:
         print(f"{last.seq}  {last.hash}  {last.at}")
 
@@ -93,7 +93,7 @@ def log_(
     kinds = frozenset({kind}) if kind else None
     found: deque[Record] = deque(read_records(Settings(), kinds), maxlen=limit or None)
     if as_json:
-        _print_json([asdict(one) for one in found])
+        print_json([asdict(one) for one in found])
         return
     for one in found:
         print(f"{one.seq:>7}  {one.at[:19]}  {one.by:<12}  {one.kind:<18}  {_brief(one.payload)}")
@@ -110,11 +110,3 @@ def _brief(payload: dict[str, Any]) -> str:
         elif value is not None:
             parts.append(f"{name} {str(value)[:60]}")
     return ", ".join(parts)
-
-
-def _print_json(content: Any) -> None:
-    print(json.dumps(content, ensure_ascii=False, indent=2, default=_jsonable))
-
-
-def _jsonable(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, date) else str(value)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from posrecon.console import console, print_csv, print_json, table
+from posrecon.console import new_table, print_csv, print_json, screen
 from posrecon.errors import UsageError
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def list_(
         print("No case fits.")
     else:
         late = sum(row["overdue"] for row in rows)
-        console().print(_cases_table(f"Cases as of {day}" + (f": {late:,} overdue" if late else ""), rows))
+        screen().print(_cases_table(f"Cases as of {day}" + (f": {late:,} overdue" if late else ""), rows))
         if total > len(rows):
             print(f"{len(rows):,} of {total:,} cases; --limit 0 shows all.")
 
@@ -177,14 +177,14 @@ def clocks(as_of: AsOfOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(rows)
         return
-    shown = table(f"Limits in force on {day}")
+    shown = new_table(f"Limits in force on {day}")
     for name in ("route", "clock", "duty", "days", "counted from", "confidence", "source"):
         shown.add_column(name, justify="right" if name == "days" else "left", overflow="fold")
     for row in rows:
         kind = " banking" if row["day_kind"] == "banking" else ""
         cells = (row["route"], row["clock"], row["duty"], f"{row['days']}{kind}", row["starts_at"])
         shown.add_row(*(str(cell) for cell in cells), str(row["confidence"]), str(row["source"]))
-    console().print(shown)
+    screen().print(shown)
 
 
 # ------------------------------------------------------------------------------------------------ opening
@@ -434,7 +434,7 @@ def bulk(
             elif not rows:
                 print("No case fits.")
             else:
-                console().print(_cases_table(f"{action} would change {total:,} cases", rows[:BULK_SHOWN_MAX]))
+                screen().print(_cases_table(f"{action} would change {total:,} cases", rows[:BULK_SHOWN_MAX]))
                 print("Nothing was changed; --yes does it.")
             return
         actor = _actor(settings, by)
@@ -617,7 +617,7 @@ def _told(settings: "Settings", cases: "Desk", number: int, actor: "Actor", *, a
 def _cases_table(title: str, rows: Sequence[dict[str, Any]]) -> "Table":
     from rich.text import Text
 
-    shown = table(title)
+    shown = new_table(title)
     for name in (
         "case",
         "respond by",
@@ -666,8 +666,8 @@ def _money(money: Sequence[dict[str, Any]], name: str) -> str:
 def _show(found: dict[str, Any]) -> None:
     from rich.text import Text
 
-    out = console()
-    head = table(f"{found['case']}: {found['cause_kind']} {found['cause']}", show_header=False)
+    out = screen()
+    head = new_table(f"{found['case']}: {found['cause_kind']} {found['cause']}", show_header=False)
     head.add_column()
     head.add_column(overflow="fold")
     step, limit = found["next_step"], found["limit"]
@@ -691,7 +691,7 @@ def _show(found: dict[str, Any]) -> None:
     for remedy in found["remedies"]:
         out.print(Text(f"{remedy['rule_id']}: {remedy['remedy_en']}\n{remedy['remedy_zh']}"), soft_wrap=True)
     _show_breaks(found["case_breaks"])
-    history = table("History")
+    history = new_table("History")
     for name in ("at", "who", "did", "state", "why"):
         history.add_column(name, overflow="fold")
     for event in found["events"]:
@@ -714,7 +714,7 @@ def _show_breaks(breaks: Sequence[dict[str, Any]]) -> None:
 
     if not breaks:
         return
-    shown = table(f"Breaks ({len(breaks):,})")
+    shown = new_table(f"Breaks ({len(breaks):,})")
     for name in ("type", "status", "happened", "money", "terminal", "evidence", "settled by"):
         shown.add_column(name, justify="right" if name == "money" else "left", overflow="fold")
     for one in breaks[:BREAKS_SHOWN_MAX]:
@@ -729,7 +729,7 @@ def _show_breaks(breaks: Sequence[dict[str, Any]]) -> None:
             one["terminal_id"] or "", "\n".join(places), one["status_reason"] or "",
         )  # fmt: skip
         shown.add_row(*(Text(cell) for cell in cells))
-    console().print(shown)
+    screen().print(shown)
     if len(breaks) > BREAKS_SHOWN_MAX:
         print(f"{BREAKS_SHOWN_MAX} of {len(breaks):,} breaks; --json lists all.")
 

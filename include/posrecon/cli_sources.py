@@ -1,10 +1,11 @@
 """`posrecon sources`: check the source YAMLs, and try how a file would be read."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from posrecon.console import print_json
 
 if TYPE_CHECKING:
     from posrecon.landing.trial import Trial
@@ -34,7 +35,7 @@ def check(as_json: JsonOption = False) -> None:
             {"name": one.name, "feed": one.feed, "layout": one.layout, "pattern": one.pattern}
             for one in found
         ]
-        _print_json({"sources": rows, "problems": problems})
+        print_json({"sources": rows, "problems": problems})
     else:
         for one in found:
             print(f"{one.name:<20} {one.feed:<14} {one.layout}")
@@ -60,7 +61,7 @@ def try_(
 
     trials = try_file(Settings(), file, source)
     if as_json:
-        _print_json([asdict(trial) for trial in trials])
+        print_json([asdict(trial) for trial in trials])
     else:
         for trial in trials:
             print("\n".join(_lines(trial)))
@@ -98,7 +99,3 @@ def _lines(trial: "Trial") -> list[str]:
     lines += ["  first records for quarantine:"] if trial.refused else []
     lines += [f"    line {row['line_no']}: {row['reason']}" for row in trial.refused]
     return lines
-
-
-def _print_json(content: Any) -> None:
-    print(json.dumps(content, ensure_ascii=False, indent=2, default=str))

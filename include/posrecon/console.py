@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 WIDTH_WITHOUT_SCREEN = 240
 
 
-def console() -> "Console":
+def screen() -> "Console":
     """The console of tables; where there is no screen, lines are as long as they need to be."""
     from rich.console import Console
 
     return Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_WITHOUT_SCREEN)
 
 
-def table(title: str, *, show_header: bool = True) -> "Table":
+def new_table(title: str, *, show_header: bool = True) -> "Table":
     """A table with a title and a line under its header."""
     from rich import box
     from rich.table import Table
