@@ -7,6 +7,7 @@ Source: 全渠道平台接入接口规范 第3部分 文件接口 §6.1, §6.2.
 
 import mmap
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -117,11 +118,13 @@ def parse_records(job: Job, layout: RecordLayout, convert: Convert) -> Parsed:
         job.path.open("rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
         pq.ParquetWriter(out, SETTLEMENT_SCHEMA, compression="zstd") as good,
-        pq.ParquetWriter(refused_out, QUARANTINE_SCHEMA, compression="zstd") as refused,
+        ExitStack() as stack,
     ):
+        refused: pq.ParquetWriter | None = None
         size = _size_of(content, layout)
-        _check_structure(content, layout, size, job)
-        for batch in _batches(content, layout, size):
+        if len(content) % (size + 2) not in (0, size):
+            raise _bad_structure(content, layout, size, job)
+        for batch in _batches(content, layout, size, job):
             table, bad = _rows(batch, job, clearing, convert)
             records += batch.rows
             loaded += table.num_rows
@@ -129,6 +132,9 @@ def parse_records(job: Job, layout: RecordLayout, convert: Convert) -> Parsed:
             total += pc.sum(table["net_minor"]).as_py() or 0
             good.write_table(table)
             if bad.num_rows:
+                refused = refused or stack.enter_context(
+                    pq.ParquetWriter(refused_out, QUARANTINE_SCHEMA, compression="zstd")
+                )
                 refused.write_table(bad)
     return Parsed(
         records=records,
@@ -204,29 +210,28 @@ def original(stan: Bytes, time: Bytes, clearing: date) -> tuple[pa.StringArray, 
     return only(names, pa.array(digits & (number > 0))), pa.array(local, pa.timestamp("us"), mask=~possible)
 
 
-def _batches(content: mmap.mmap, layout: RecordLayout, size: int) -> Iterator[Batch]:
-    """Copies of the records, at most `BATCH_RECORDS` at a time; a last record may lack its CR LF."""
+def _batches(content: mmap.mmap, layout: RecordLayout, size: int, job: Job) -> Iterator[Batch]:
+    """Copies of the records, at most `BATCH_RECORDS` at a time; a last record may lack its CR LF.
+
+    Raises:
+        LayoutError: A record does not have `size` bytes and CR LF; lists every such line of the file.
+    """
     stride = size + 2
     count = (len(content) + 2) // stride
     for first in range(0, count, BATCH_RECORDS):
         raw = content[first * stride : min(first + BATCH_RECORDS, count) * stride]
         raw += b"\r\n" * ((-len(raw) % stride) // 2)
-        yield Batch(layout, np.frombuffer(raw, np.uint8).reshape(-1, stride), first + 1)
+        data = np.frombuffer(raw, np.uint8).reshape(-1, stride)
+        ends = (data[:, size] == 13) & (data[:, size + 1] == 10)
+        # A line end inside a record is one more than the records have.
+        if not ends.all() or raw.count(b"\n") != len(data):
+            raise _bad_structure(content, layout, size, job)
+        yield Batch(layout, data, first + 1)
 
 
-def _check_structure(content: mmap.mmap, layout: RecordLayout, size: int, job: Job) -> None:
-    """Every record has `size` bytes and ends in CR LF; the last CR LF may be missing."""
+def _bad_structure(content: mmap.mmap, layout: RecordLayout, size: int, job: Job) -> LayoutError:
+    """Every line that has not `size` bytes and CR LF; the last CR LF may be missing."""
     length = len(content)
-    fits = length % (size + 2) in (0, size)
-    if fits:
-        for batch in _batches(content, layout, size):
-            ends = (batch.data[:, size] == 13) & (batch.data[:, size + 1] == 10)
-            inside = np.count_nonzero(batch.data == 10) - len(batch.data)
-            if not ends.all() or inside:
-                fits = False
-                break
-    if fits:
-        return
     bad: list[BadLine] = []
     position = line_no = 0
     while position < length:
@@ -241,7 +246,7 @@ def _check_structure(content: mmap.mmap, layout: RecordLayout, size: int, job: J
         elif not has_cr and not last:
             bad.append(BadLine(line_no, "record ends in LF alone, expected CR LF"))
         position = line_end + 1
-    raise LayoutError(
+    return LayoutError(
         f"{job.file_name}: {len(bad)} of {line_no} lines do not fit {size} bytes + CR LF; "
         f"line {bad[0].line_no}: {bad[0].reason}.",
         bad_lines=tuple(bad),

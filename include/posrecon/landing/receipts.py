@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 
 from posrecon.errors import NightError
@@ -72,10 +73,24 @@ def read_receipt(settings: Settings, run_date: date, file_id: str) -> Receipt:
 def receipt_to_read(settings: Settings, run_date: date, file_id: str) -> Receipt:
     """The receipt of one file that a night reads, see `receipts_to_read`.
 
+    Each file of a night asks for its own, so they are found by an index: looking through all receipts for each of
+    them would take longer than reading the files.
+
     Raises:
         NightError: There is none.
     """
+    folder = _folder(settings, run_date)
+    if folder.is_dir():
+        path = _paths_by_id(folder, folder.stat().st_mtime_ns).get(file_id)
+        if path is not None:
+            return _read(path)
     return _one_of(receipts_to_read(settings, run_date), settings, run_date, file_id)
+
+
+@lru_cache(maxsize=4)
+def _paths_by_id(folder: Path, changed_ns: int) -> dict[str, Path]:
+    """Where the receipt of each file id lies. A receipt is never replaced, and a new one changes the folder."""
+    return {_read(path).file_id: path for path in sorted(folder.glob("[0-9]*.json"), reverse=True)}
 
 
 def _one_of(receipts: tuple[Receipt, ...], settings: Settings, run_date: date, file_id: str) -> Receipt:
