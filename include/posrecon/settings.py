@@ -40,6 +40,10 @@ class Settings(BaseSettings):
     archive_key: SecretStr | None = Field(
         default=None, description="Hex key (32 bytes) of the archive; else secrets/archive.key."
     )
+    gnupg_home: Path | None = Field(
+        default=None, description="GnuPG key ring that opens PGP files; else secrets/gnupg."
+    )
+    pgp_passphrase: SecretStr | None = Field(default=None, description="Passphrase of the key in that ring.")
     threads: int = Field(default=2, ge=1, description="DuckDB threads of one task.")
     memory_limit: str = Field(
         default="1500MB", description="DuckDB memory limit of one task; beyond it spills."
@@ -62,6 +66,11 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().absolute() if value is not None else None
 
+    @field_validator("gnupg_home")
+    @classmethod
+    def _absolute_ring(cls, value: Path | None) -> Path | None:
+        return value.expanduser().absolute() if value else None
+
     @field_validator("zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
@@ -72,6 +81,10 @@ class Settings(BaseSettings):
     @cached_property
     def inbox(self) -> Path:
         return self.home / "inbox"
+
+    @cached_property
+    def arrival(self) -> Path:
+        return self.home / "arrival"
 
     @cached_property
     def archive(self) -> Path:
@@ -104,6 +117,10 @@ class Settings(BaseSettings):
     @cached_property
     def secrets(self) -> Path:
         return self.home / "secrets"
+
+    @cached_property
+    def gnupg(self) -> Path:
+        return self.gnupg_home or self.secrets / "gnupg"
 
     @cached_property
     def tmp(self) -> Path:

@@ -55,6 +55,7 @@ PLACED = {
     # What a feed looks like: data that landing and formats both read.
     "posrecon.landing.sources": "sources",
     "posrecon.landing.tables": "sources",
+    "posrecon.landing.transport": "sources",
     # The last step of a night, though it writes beside the warehouse.
     "posrecon.warehouse.publish": "publish",
 }

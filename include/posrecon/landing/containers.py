@@ -30,7 +30,8 @@ RATIO_MAX = 200
 RATIO_FREE_BYTES = 16 * 1024 * 1024
 BYTES_MAX = 2 * 1024 * 1024 * 1024
 
-_MEMBER = re.compile(r"^(?P<outer>.+\.zip)!(?P<member>.+)$", re.IGNORECASE | re.DOTALL)
+_SEALED = r"\.(?:pgp|gpg|asc)"
+_MEMBER = re.compile(rf"^(?P<outer>.+\.zip(?:{_SEALED})?)!(?P<member>.+)$", re.IGNORECASE | re.DOTALL)
 _GZIP = b"\x1f\x8b"
 _ASK = "Ask the sender for the file again."
 
@@ -44,14 +45,24 @@ class Member:
 
 
 def is_zip(file_name: str) -> bool:
-    """True for a zip as received; False for a member, whatever its own name."""
-    return file_name.lower().endswith(".zip") and _MEMBER.match(file_name) is None
+    """True for a zip as received, also one in PGP; False for a member, whatever its own name."""
+    return unsealed_name(file_name).lower().endswith(".zip") and _MEMBER.match(file_name) is None
+
+
+def is_sealed(file_name: str) -> bool:
+    """True for a name that says: encrypted with PGP."""
+    return unsealed_name(file_name) != file_name
+
+
+def unsealed_name(file_name: str) -> str:
+    """The name without .pgp, .gpg or .asc."""
+    return re.sub(rf"(?i){_SEALED}$", "", file_name)
 
 
 def pattern_name(file_name: str) -> str:
-    """The name that the patterns of the sources are held against: of a member its own, without folder and .gz."""
+    """The name that patterns are held against: of a member its own, without folder, .pgp, .gpg, .asc and .gz."""
     found = _MEMBER.match(file_name)
-    name = found["member"].rsplit("/", 1)[-1] if found else file_name
+    name = unsealed_name(found["member"].rsplit("/", 1)[-1] if found else file_name)
     return name[:-3] if name.lower().endswith(".gz") else name
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from posrecon.errors import LayoutError
-from posrecon.landing.containers import Member, is_zip, members_of, open_member, open_unpacked, pattern_name
+from posrecon.landing.containers import open_unpacked
+from posrecon.landing.opening import contents
 from posrecon.landing.sources import FEEDS, NameParts, Source, load_sources
 from posrecon.settings import Settings
 
@@ -31,11 +32,18 @@ class InboxFile:
     business_date: date | None = None
 
 
-def recognise(sources: tuple[Source, ...], feed: str, file_name: str) -> tuple[tuple[Source, NameParts], ...]:
-    """Sources of a feed whose pattern fits a file name, with what the name says."""
-    plain = pattern_name(file_name)
-    pairs = ((source, source.match(plain)) for source in sources if source.feed == feed)
-    return tuple((source, name) for source, name in pairs if name is not None)
+@dataclass(frozen=True, kw_only=True)
+class Recognised:
+    """A file of the inbox, or a member of a zip there, that exactly one source reads."""
+
+    source: Source
+    name: NameParts
+    business_date: date | None
+
+
+def is_unfinished(file_name: str) -> bool:
+    """True for a name under which somebody is still writing."""
+    return file_name.startswith(".") or file_name.lower().endswith(UNFINISHED)
 
 
 def business_date_of(path: Path, source: Source, name: NameParts) -> date | None:
@@ -60,7 +68,7 @@ def scan_inbox(settings: Settings, run_date: date) -> tuple[InboxFile, ...]:
         for path in sorted(folder.iterdir()):
             if not path.is_file():
                 log.warning("%s: not a file; it is not read", path)
-            elif path.name.startswith(".") or path.name.lower().endswith(UNFINISHED):
+            elif is_unfinished(path.name):
                 found.append(InboxFile(path=path, feed=feed, state="unfinished"))
             else:
                 found.append(_judge(settings, path, feed, sources, run_date))
@@ -70,36 +78,27 @@ def scan_inbox(settings: Settings, run_date: date) -> tuple[InboxFile, ...]:
 def _judge(
     settings: Settings, path: Path, feed: str, sources: tuple[Source, ...], run_date: date
 ) -> InboxFile:
-    try:
-        if is_zip(path.name):
-            days = [
-                _member_day(settings, path, member, feed, sources) for member in members_of(path, path.name)
-            ]
-            # A zip is read as one: when its newest file is.
-            day = max((day for day in days if day is not None), default=None)
-        else:
-            day = _day(settings, path, path.name, feed, sources)
-    except LayoutError:
-        day = None  # read tonight, and refused with its reason
+    days = [known.business_date for known in recognised_in(settings, path, feed, sources)]
+    # A zip is read as one: when its newest file is.
+    day = max((day for day in days if day is not None), default=None)
     early = day is not None and day >= run_date
     return InboxFile(path=path, feed=feed, state="early" if early else "due", business_date=day)
 
 
-def _day(
-    settings: Settings, path: Path, file_name: str, feed: str, sources: tuple[Source, ...]
-) -> date | None:
-    matches = recognise(sources, feed, file_name)
-    if len(matches) != 1:
-        return None
-    with open_unpacked(settings, path, file_name) as content:
-        return business_date_of(content, *matches[0])
-
-
-def _member_day(
-    settings: Settings, path: Path, member: Member, feed: str, sources: tuple[Source, ...]
-) -> date | None:
-    file_name = f"{path.name}!{member.name}"
-    if not recognise(sources, feed, file_name):
-        return None
-    with open_member(settings, path, path.name, member) as content:
-        return _day(settings, content, file_name, feed, sources)
+def recognised_in(settings: Settings, path: Path, feed: str, sources: tuple[Source, ...]) -> list[Recognised]:
+    """What a file of the inbox is, or of a zip what its members are; nothing when it cannot be opened."""
+    found: list[Recognised] = []
+    try:
+        for content in contents(settings, path, path.name, feed=feed, sources=sources):
+            if len(content.matches) != 1:
+                continue
+            source, name = content.matches[0]
+            if content.refusal is not None:
+                day = name.business_date
+            else:
+                with open_unpacked(settings, content.path, content.file_name) as clear:
+                    day = business_date_of(clear, source, name)
+            found.append(Recognised(source=source, name=name, business_date=day))
+    except LayoutError:
+        return []  # read tonight, and refused with its reason
+    return found

@@ -18,7 +18,11 @@ class Receipt:
     """One received file. `file_no` numbers files for ever; `file_id` names this arrival.
 
     Attributes:
-        container: SHA-256 of the zip that held the file, which is in the archive too; None when it came bare.
+        container: SHA-256 of the zip or PGP message that held the file, which is in the archive too; None when it
+            came bare.
+        refused: Why it could not be opened when it was received (zip, PGP); None when it could. A replay says the
+            same, whatever keys there are then.
+        remedy: What to do about it.
     """
 
     file_no: int
@@ -29,6 +33,8 @@ class Receipt:
     sha256: str
     bytes: int
     container: str | None = None
+    refused: str | None = None
+    remedy: str = ""
 
 
 def file_id_of(run_date: date, feed: str, file_name: str, sha256: str) -> str:

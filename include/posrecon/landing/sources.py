@@ -2,7 +2,7 @@
 
 import codecs
 import re
-from datetime import date, time
+from datetime import date, datetime, time
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from posrecon.banking_calendar import is_banking_day
 from posrecon.errors import PosreconError
 from posrecon.landing.tables import Table
+from posrecon.landing.transport import Transport
 
 FEEDS = ("terminal_log", "unionpay", "wechat", "alipay", "bank", "generic", "reference")
 
@@ -59,10 +60,46 @@ class Expected(BaseModel):
     ) = Field(
         default=None, description="Merchant field with one file per distinct value; none = one file for all."
     )
+    deadline: time | None = Field(
+        default=None,
+        description="Wall clock of the source's zone on the run date. Until then the night waits for the file; "
+        "none = it does not wait.",
+    )
+
+    @field_validator("deadline", mode="before")
+    @classmethod
+    def _quoted_clock(cls, value: object) -> object:
+        # Without quotes YAML reads 10:30 as the number 630, which would be taken for ten minutes past midnight.
+        if value is not None and not (isinstance(value, str) and re.fullmatch(r"\d\d:\d\d(:\d\d)?", value)):
+            raise ValueError("expected a time of day in quotes, such as '10:30'; its zone is the source's")
+        return value
 
     def falls_on(self, day: date) -> bool:
         """True when a file is expected for this business date."""
         return self.calendar == "daily" or is_banking_day(day)
+
+
+class Pgp(BaseModel):
+    """How the files of a source are protected with PGP. An encrypted file is opened without this section too."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    required: bool = Field(default=True, description="Refuse a file that comes in the clear.")
+    signed_by: tuple[str, ...] = Field(
+        default=(),
+        description="Fingerprints of keys; a file without a valid signature of one of them is refused.",
+    )
+
+    @field_validator("signed_by")
+    @classmethod
+    def _whole_fingerprints(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        found = tuple(one.replace(" ", "").upper() for one in value)
+        for one in found:
+            if not re.fullmatch(r"[0-9A-F]{40}|[0-9A-F]{64}", one):
+                raise ValueError(
+                    f"{one!r}: expected a whole fingerprint (40 hex digits), as gpg --fingerprint shows"
+                )
+        return found
 
 
 class Source(BaseModel):
@@ -116,6 +153,10 @@ class Source(BaseModel):
         description="camt: the bank states the direction of the original of a reversal, not of the booking.",
     )
     expected: Expected | None = None
+    transport: Transport | None = Field(
+        default=None, description="From where files are fetched; none = they are put into the inbox."
+    )
+    pgp: Pgp | None = Field(default=None, description="What encryption and signature are asked for.")
 
     @field_validator("zone")
     @classmethod
@@ -198,6 +239,19 @@ class Source(BaseModel):
     def is_snapshot(self) -> bool:
         """True for reference data: each file is a whole list and replaces the one before."""
         return self.date_from == "none"
+
+    @property
+    def is_awaited(self) -> bool:
+        """True when a night has something to fetch or to wait for."""
+        return self.transport is not None or (
+            self.expected is not None and self.expected.deadline is not None
+        )
+
+    def deadline_of(self, run_date: date) -> datetime | None:
+        """The instant until which the night of `run_date` waits; of a repeated hour (change of clocks) the first."""
+        if self.expected is None or self.expected.deadline is None:
+            return None
+        return datetime.combine(run_date, self.expected.deadline, tzinfo=ZoneInfo(self.zone))
 
     def logical_name(self, key: str, day: date | None, part: str = "") -> str:
         """Name of the same file whatever its content: `unionpay_zm/<merchant>/<date>`, `terminal_log/<date>`."""

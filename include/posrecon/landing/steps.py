@@ -18,9 +18,10 @@ import pyarrow.parquet as pq
 from posrecon.errors import LayoutError, NightError
 from posrecon.files import put_in_place, sha256_of, write_json
 from posrecon.landing.archive import ArchiveError, open_plain, store
-from posrecon.landing.containers import is_zip, members_of, open_content, open_member
+from posrecon.landing.containers import open_content
 from posrecon.landing.decisions import Decision, read_decisions
-from posrecon.landing.inbox import InboxFile, business_date_of, recognise, scan_inbox
+from posrecon.landing.inbox import InboxFile, business_date_of, scan_inbox
+from posrecon.landing.opening import arrives_as_itself, contents, recognise
 from posrecon.landing.outcomes import (
     Outcome,
     read_files_before,
@@ -69,6 +70,7 @@ def receive(settings: Settings, run_date: date, *, from_archive: bool = False) -
 def _take_in(settings: Settings, run_date: date) -> None:
     for partial in settings.archive.glob("*/**/.*.tmp"):
         partial.unlink()  # a blob or receipt that a kill left unfinished
+    sources = load_sources(settings.sources_dir)
     known = {receipt.file_id for receipt in read_receipts(settings, run_date)}
     due: list[tuple[str, str, str, InboxFile, os.stat_result]] = []
     for file in scan_inbox(settings, run_date):
@@ -86,7 +88,7 @@ def _take_in(settings: Settings, run_date: date) -> None:
                 raise
             log.warning("%s", error)
             continue
-        for arrival in _arrivals(settings, file_name, sha256, before.st_size):
+        for arrival in _arrivals(settings, sources, file, sha256, before.st_size):
             file_id = file_id_of(run_date, feed, arrival.file_name, arrival.sha256)
             if file_id not in known:
                 file_no += 1
@@ -107,38 +109,51 @@ def _take_in(settings: Settings, run_date: date) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Arrival:
-    """What a receipt says beside the night: a bare file, or one member of a zip."""
+    """What a receipt says beside the night: a bare file, or what was in a zip or a PGP message."""
 
     file_name: str
     sha256: str
     bytes: int
     container: str | None = None
+    refused: str | None = None
+    remedy: str = ""
 
 
-def _arrivals(settings: Settings, file_name: str, sha256: str, size: int) -> list[_Arrival]:
-    """The file itself; of a zip its members, each archived too. A zip that cannot be opened arrives as itself."""
+def _arrivals(
+    settings: Settings, sources: tuple[Source, ...], file: InboxFile, sha256: str, size: int
+) -> list[_Arrival]:
+    """The file itself; of a zip its members, of a PGP message its clear content, each archived too.
+
+    What cannot be opened arrives as it was received, with the reason.
+    """
+    file_name, feed = file.path.name, file.feed
     whole = _Arrival(file_name=file_name, sha256=sha256, bytes=size)
-    if not is_zip(file_name):
+    if arrives_as_itself(file.path, file_name, feed=feed, sources=sources):
         return [whole]
     found: list[_Arrival] = []
     try:
         with open_plain(settings, sha256) as path:
-            for member in members_of(path, file_name):
-                with open_member(settings, path, file_name, member) as content:
-                    digest = sha256_of(content)
-                    store(settings, content, digest)
-                    found.append(
-                        _Arrival(
-                            file_name=f"{file_name}!{member.name}",
-                            sha256=digest,
-                            bytes=content.stat().st_size,
-                            container=sha256,
-                        )
-                    )
+            for content in contents(settings, path, file_name, feed=feed, sources=sources):
+                if content.path == path:
+                    found.append(_refused_as(whole, content.refusal))
+                    continue
+                digest = sha256_of(content.path)
+                store(settings, content.path, digest)
+                inner = _Arrival(
+                    file_name=content.file_name,
+                    sha256=digest,
+                    bytes=content.path.stat().st_size,
+                    container=sha256,
+                )
+                found.append(_refused_as(inner, content.refusal))
     except LayoutError as error:
         log.warning("%s", error)
-        return [whole]
+        return [_refused_as(whole, error)]
     return found
+
+
+def _refused_as(arrival: _Arrival, error: LayoutError | None) -> _Arrival:
+    return arrival if error is None else replace(arrival, refused=error.what, remedy=error.next_step)
 
 
 def _changed(path: Path, before: os.stat_result) -> bool:
@@ -158,8 +173,11 @@ def parse_file(settings: Settings, run_date: date, file_id: str) -> Outcome:
     """
     receipt = receipt_to_read(settings, run_date, file_id)
     matches = recognise(load_sources(settings.sources_dir), receipt.feed, receipt.file_name)
-    if is_zip(receipt.file_name):
-        return _refuse(settings, receipt, _unopened(settings, receipt), None, None, None)
+    if receipt.refused is not None:
+        source, name = matches[0] if len(matches) == 1 else (None, None)
+        error = LayoutError(receipt.refused, next_step=receipt.remedy)
+        with open_plain(settings, receipt.sha256):
+            return _refuse(settings, receipt, error, source, name, name.business_date if name else None)
     if len(matches) != 1:
         with open_plain(settings, receipt.sha256):
             return _refuse(settings, receipt, _unrecognised(receipt, matches), None, None, None)
@@ -222,21 +240,6 @@ def _parse_content(
     return outcome
 
 
-def _unopened(settings: Settings, receipt: Receipt) -> LayoutError:
-    """Why a zip arrived as itself and not as its members."""
-    try:
-        with open_plain(settings, receipt.sha256) as path:
-            for member in members_of(path, receipt.file_name):
-                with open_member(settings, path, receipt.file_name, member):
-                    pass
-    except LayoutError as error:
-        return error
-    raise NightError(
-        f"{receipt.file_name}: the zip could not be opened when it was received, but can be now.",
-        next_step="Put it into the inbox again.",
-    )
-
-
 def _unrecognised(receipt: Receipt, matches: tuple[tuple[Source, NameParts], ...]) -> LayoutError:
     if matches:
         names = ", ".join(source.name for source, _ in matches)
@@ -290,7 +293,8 @@ def _refuse(
 def _identity(receipt: Receipt) -> dict[str, Any]:
     """The fields of an outcome that the receipt gives."""
     fields = asdict(receipt)
-    del fields["run_date"], fields["container"]
+    for name in ("run_date", "container", "refused", "remedy"):
+        del fields[name]
     return fields
 
 
@@ -363,7 +367,7 @@ def register(settings: Settings, run_date: date) -> None:
         seen.append((run_date, outcome))
         resolved.append(outcome)
     write_files(settings, run_date, resolved)
-    write_expected(settings, run_date, _expected(settings, run_date, tuple(sources.values()), seen))
+    write_expected(settings, run_date, expected_files(settings, run_date, tuple(sources.values()), seen))
 
 
 def _held_or_rejected(outcome: Outcome) -> LayoutError:
@@ -445,7 +449,7 @@ def _without_effect(outcome: Outcome, state: str, reason: str) -> Outcome:
     )
 
 
-def _expected(
+def expected_files(
     settings: Settings, run_date: date, sources: tuple[Source, ...], seen: list[tuple[date, Outcome]]
 ) -> list[tuple[str, str, str, str, date]]:
     """Files that the calendars of the sources expect for the business date before the night.

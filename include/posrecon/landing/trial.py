@@ -1,7 +1,6 @@
 """How a file would be read, without a trace: nothing under the home is read but the sources, nothing is written."""
 
 import tempfile
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from posrecon.errors import LayoutError, PosreconError, UsageError
-from posrecon.landing.containers import is_zip, members_of, open_member, open_unpacked, pattern_name
+from posrecon.landing.containers import open_unpacked, pattern_name
 from posrecon.landing.inbox import business_date_of
+from posrecon.landing.opening import contents
 from posrecon.landing.sources import FEEDS, NameParts, Source, load_source, load_sources
 from posrecon.settings import Settings
 
@@ -96,32 +96,34 @@ def try_file(settings: Settings, path: Path, source_name: str | None = None) -> 
         raise UsageError(f"--source {source_name}: no such source.", next_step=f"Choose one of: {known}.")
     with tempfile.TemporaryDirectory(prefix="posrecon-try-") as scratch:
         own = Settings.model_validate(
-            settings.model_dump() | {"home": Path(scratch), "token_key": _KEY, "archive_key": _KEY}
+            settings.model_dump()
+            | {
+                "home": Path(scratch),
+                "token_key": _KEY,
+                "archive_key": _KEY,
+                "gnupg_home": settings.gnupg,  # the keys are not the trial's own
+            }
         )
         own.tmp.mkdir(parents=True)
+        folder = path.parent.name
+        feed = folder if source_name is None and folder in FEEDS else None
+        trials: list[Trial] = []
         try:
-            return [
-                trial
-                for file_name, content in _contents(own, path)
-                for trial in _try_all(own, content, file_name, path.parent.name, sources, source_name)
-            ]
+            for content in contents(own, path, path.name, feed=feed, sources=sources):
+                if content.refusal is not None:
+                    trials.append(_sealed(content.file_name, content.matches, content.refusal))
+                    continue
+                with open_unpacked(own, content.path, content.file_name) as clear:
+                    trials += _try_all(own, clear, content.file_name, folder, sources, source_name)
         except LayoutError as error:  # the zip or gzip cannot be opened
             return [Trial(file_name=path.name, candidates=(), **_refusal(error))]
+        return trials
 
 
-def _contents(settings: Settings, path: Path) -> Iterator[tuple[str, Path]]:
-    """(name as evidence would have it, content) of a file, or of each member of a zip."""
-    if not is_zip(path.name):
-        with open_unpacked(settings, path, path.name) as content:
-            yield path.name, content
-        return
-    for member in members_of(path, path.name):
-        file_name = f"{path.name}!{member.name}"
-        with (
-            open_member(settings, path, path.name, member) as packed,
-            open_unpacked(settings, packed, file_name) as content,
-        ):
-            yield file_name, content
+def _sealed(file_name: str, matches: tuple[tuple[Source, NameParts], ...], error: LayoutError) -> Trial:
+    """A file whose PGP does not open, or does not suffice."""
+    names = tuple(source.name for source, _ in matches)
+    return Trial(file_name=file_name, candidates=names, **_refusal(error))
 
 
 def _refusal(error: LayoutError) -> dict[str, Any]:

@@ -2,7 +2,7 @@ from datetime import date, datetime
 
 import pytest
 
-from posrecon.landing.inbox import recognise
+from posrecon.landing.opening import recognise
 from posrecon.landing.sources import load_sources
 from posrecon.landing.steps import read_note
 from posrecon.settings import Settings

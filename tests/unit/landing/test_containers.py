@@ -1,10 +1,13 @@
 import gzip
 import io
 import os
+import shutil
 import stat
 import struct
+import subprocess
 import zipfile
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -109,6 +112,51 @@ def test_an_alipay_zip__with_unflagged_names__is_read(settings: Settings, encodi
     outcome = parse_one(settings, "alipay", f"{PID}0156_20261111.csv.zip", content)
     assert outcome.file_name == f"{PID}0156_20261111.csv.zip!{ALIPAY_NAME}"
     assert (outcome.state, outcome.loaded) == ("loaded", 2)
+
+
+# How other tools write a zip of everything in the working folder; with a password where they can.
+ZIP_TOOLS: dict[str, tuple[list[str], list[str]]] = {
+    "zip": (["zip", "-q", "-r"], ["-P", "secret"]),
+    "7zz": (["7zz", "a", "-bd"], ["-psecret", "-mem=AES256"]),
+    "jar": (["jar", "--create", "--file"], []),
+}
+
+
+def _written_by(tool: str, folder: Path, *options: str) -> bytes:
+    if shutil.which(tool) is None:
+        pytest.skip(
+            f"{tool} is not installed here: zips of another tool than Python's are not tested with it"
+        )
+    target = folder.parent / "written.zip"
+    command, place = ZIP_TOOLS[tool][0], [str(target), "."]
+    subprocess.run([*command, *place[:1], *options, *place[1:]], cwd=folder, check=True, capture_output=True)
+    return target.read_bytes()
+
+
+@pytest.mark.parametrize("tool", ZIP_TOOLS)
+def test_a_zip_that_another_tool_wrote__is_read(settings: Settings, tmp_path: Path, tool: str) -> None:
+    folder = tmp_path / "day"
+    (folder / "账单").mkdir(parents=True)
+    (folder / ZM_NAME).write_bytes(zm_record() * 3)
+    (folder / "账单" / ZME_NAME).write_bytes(zme_record())
+    put(settings, "unionpay", ZIP, _written_by(tool, folder))
+    outcomes = {outcome.file_name: (outcome.state, outcome.loaded) for outcome in land(settings)}
+    assert outcomes.pop(f"{ZIP}!{ZM_NAME}") == ("loaded", 3)
+    assert outcomes.pop(f"{ZIP}!账单/{ZME_NAME}") == ("loaded", 1)
+    assert all(name.endswith("MANIFEST.MF") and state == "rejected" for name, (state, _) in outcomes.items())
+
+
+@pytest.mark.parametrize("tool", [tool for tool, (_, password) in ZIP_TOOLS.items() if password])
+def test_a_zip_with_a_password_of_another_tool__is_refused(
+    settings: Settings, tmp_path: Path, tool: str
+) -> None:
+    folder = tmp_path / "day"
+    folder.mkdir()
+    (folder / ZM_NAME).write_bytes(zm_record())
+    content = _written_by(tool, folder, *ZIP_TOOLS[tool][1])
+    outcome = parse_one(settings, "unionpay", ZIP, content)
+    assert (outcome.state, outcome.file_name) == ("rejected", ZIP)
+    assert "is encrypted" in str(outcome.reason)
 
 
 def test_folders_and_what_macos_adds__are_no_files(settings: Settings) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from posrecon.errors import PosreconError
 from posrecon.formats import LAYOUTS
-from posrecon.landing.inbox import recognise
+from posrecon.landing.opening import recognise
 from posrecon.landing.sources import LayoutName, load_sources
 from posrecon.settings import Settings
 
