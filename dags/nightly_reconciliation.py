@@ -17,12 +17,14 @@ from posrecon.airflow_adapter import (
     TABLE_ASSETS,
     TASK_DEFAULTS,
     ZONE,
+    PullSource,
     date_param,
     forget_models,
     log_models,
     log_outcome,
     night_step,
     notify_failure,
+    notify_pull_failure,
     notify_success,
     noting,
     other_runs,
@@ -35,7 +37,18 @@ from posrecon.orchestration import LAYERS, NIGHTLY_CRON, WAREHOUSE_WRITER_POOL
 DEFAULTS = TASK_DEFAULTS | {"depends_on_past": True, "on_failure_callback": notify_failure}
 
 
-@task(**INPUT_RETRIES, depends_on_past=False)
+@task(depends_on_past=False)
+def sources(**context: Any) -> list[str]:
+    """Name the sources whose files are fetched or waited for; none when the night may not run."""
+    with night_step(context) as (settings, run_date):
+        from posrecon import night
+
+        return night.sources_to_pull(settings, run_date)
+
+
+# all_done: a server that is away all evening must not stop the night of all the others. What it would have sent is
+# missing then, and says so.
+@task(**INPUT_RETRIES, depends_on_past=False, trigger_rule="all_done")
 def receive(**context: Any) -> list[list[str]]:
     """Take tonight's files out of the inbox into the archive, and share them out over the parse tasks.
 
@@ -147,5 +160,14 @@ with DAG(
     tags=["posrecon"],
     doc_md=__doc__,
 ):
-    parsed = parse.expand(file_ids=receive())
+    pulled = PullSource.partial(
+        task_id="pull",
+        **INPUT_RETRIES,
+        depends_on_past=False,
+        on_failure_callback=notify_pull_failure,
+        map_index_template="{{ task.source }}",
+    ).expand(source=sources())
+    received = receive()
+    pulled >> received
+    parsed = parse.expand(file_ids=received)
     (parsed >> register() >> warehouse_is_free() >> expose() >> transform_layers() >> validate() >> publish())

@@ -13,14 +13,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-from airflow.sdk import Asset, BaseHook, ExceptionRetryPolicy, Param, RetryAction, RetryRule
+from airflow.sdk import Asset, BaseHook, BaseOperator, ExceptionRetryPolicy, Param, RetryAction, RetryRule
 from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowRuntimeError
 
 from posrecon import orchestration
@@ -28,7 +28,11 @@ from posrecon.errors import PosreconError, UsageError
 from posrecon.settings import Settings
 
 if TYPE_CHECKING:
+    from airflow.sdk import Context
+
     from posrecon.landing import Outcome
+    from posrecon.landing.arrival import Look, Remote
+    from posrecon.landing.transport import Transport
 
 log = logging.getLogger("posrecon.night")
 
@@ -41,6 +45,8 @@ CASES_DAG_ID = "dispute_cases"
 WEBHOOK_CONNECTION = "posrecon_webhook"
 SMTP_CONNECTION = "posrecon_smtp"
 NOTIFY_TIMEOUT_S = 10
+SFTP_SILENCE_S = 120
+NIGHT_GOES_ON = "the night goes on without what it would have fetched"
 
 # ---------------------------------------------------------------- assets
 PUBLISHED_TABLES = (
@@ -109,11 +115,14 @@ def run_date_in(context: Mapping[str, Any]) -> date:
 
 
 @contextmanager
-def night_step(context: Mapping[str, Any]) -> Iterator[tuple[Settings, date]]:
+def night_step(
+    context: Mapping[str, Any], *, consequence: str = orchestration.NOTHING_PUBLISHED
+) -> Iterator[tuple[Settings, date]]:
     """Give a task its settings and run date; an error made for people makes the task fail at once.
 
     Args:
         context: The task's context.
+        consequence: What a failure of the task means for the night.
 
     Yields:
         Settings and run date.
@@ -123,14 +132,16 @@ def night_step(context: Mapping[str, Any]) -> Iterator[tuple[Settings, date]]:
     """
     # Great Expectations tells of its own start in hundreds of lines; the task's log is for the night.
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
-    with readable_failure(context):
+    with readable_failure(context, consequence=consequence):
         run_date = run_date_in(context)
         log.info("Night of %s: %s", run_date.isoformat(), _task_name(context))
         yield Settings(), run_date
 
 
 @contextmanager
-def readable_failure(context: Mapping[str, Any]) -> Iterator[None]:
+def readable_failure(
+    context: Mapping[str, Any], *, consequence: str = orchestration.NOTHING_PUBLISHED
+) -> Iterator[None]:
     """Log what, where, expected, got and the next step of whatever a task raises.
 
     Raises:
@@ -139,11 +150,11 @@ def readable_failure(context: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except PosreconError as error:
-        text = _failure_text(context, error)
+        text = _failure_text(context, error, consequence)
         log.error("%s", text)  # noqa: TRY400 - for people; Airflow adds the traceback itself
         raise AirflowFailException(text) from error
     except Exception as error:
-        log.error("%s", _failure_text(context, error))  # noqa: TRY400 - as above
+        log.error("%s", _failure_text(context, error, consequence))  # noqa: TRY400 - as above
         raise
 
 
@@ -208,17 +219,199 @@ def noting(where: str) -> Iterator[None]:
         raise
 
 
+# ---------------------------------------------------------------- arrival
+class PullSource(BaseOperator):
+    """Fetch what a source has ready into the inbox; wait for what is expected, without a worker, to its deadline.
+
+    Args:
+        source: Name of a source with a transport or a deadline.
+        arguments: As for every operator.
+    """
+
+    def __init__(self, *, source: str, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.source = source
+
+    def execute(self, context: "Context") -> None:
+        """Look for the first time."""
+        self._look(context, is_first=True)
+
+    def look_again(self, context: "Context", event: Any = None) -> None:
+        """Look again, at the instant that the look before named; called by Airflow."""
+        self._look(context, is_first=False)
+
+    def _look(self, context: "Context", *, is_first: bool) -> None:
+        with (
+            night_step(context, consequence=NIGHT_GOES_ON) as (settings, run_date),
+            noting(f"source {self.source}"),
+        ):
+            found = look_for(settings, self.source, run_date, is_first=is_first)
+            log_look(self.source, found)
+        if found.again is None:
+            return
+        from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+
+        self.defer(trigger=DateTimeTrigger(moment=found.again), method_name="look_again")
+
+
+def look_for(
+    settings: Settings,
+    source_name: str,
+    run_date: date,
+    *,
+    is_first: bool,
+    again_for: frozenset[str] = frozenset(),
+) -> "Look":
+    """Look once for the files of a source, through the Airflow connection that its transport names.
+
+    Args:
+        settings: The home.
+        source_name: A source with a transport or a deadline.
+        run_date: The night.
+        is_first: See `posrecon.landing.arrival.look`.
+        again_for: Names to fetch although they were fetched before.
+
+    Returns:
+        What was found.
+
+    Raises:
+        OSError: The server cannot be reached, and the deadline has passed: worth trying again.
+        PosreconError: Trying again would not help.
+    """
+    from posrecon.landing import arrival
+
+    source = arrival.awaited_source(settings, source_name)
+    # The clock decides how long the night waits. What it then received is in its receipts.
+    now = datetime.now(UTC)
+    return arrival.look(
+        settings, source, run_date, connect=connected, now=now, is_first=is_first, again_for=again_for
+    )
+
+
+def log_look(source_name: str, found: "Look") -> None:
+    """Write to the task's log what a look found."""
+    for what, names in (
+        ("fetched", found.fetched),
+        ("upload not finished", found.unsettled),
+        ("held, another file of the name is in the inbox", found.held),
+        ("not here", found.missing),
+    ):
+        if names:
+            log.info("%s: %s: %s", source_name, what, ", ".join(names))
+    if found.again is not None:
+        log.info("%s: looking again at %s", source_name, found.again.isoformat(timespec="seconds"))
+    elif found.missing:
+        log.warning("%s: the night goes on without %s", source_name, ", ".join(found.missing))
+
+
+@contextmanager
+def connected(transport: "Transport") -> "Iterator[Remote]":
+    """Open the connection of a transport; the host key of a server must be known, unless it says otherwise.
+
+    Raises:
+        UsageError: No such connection, an unknown host key, a refused login, or no right to read.
+        OSError: The server cannot be reached, or the line broke.
+    """
+    where = f"{transport.kind} {transport.connection or transport.path}"
+    try:
+        # Asked for first: for want of a connection the S3 hook would try whatever credentials the machine has.
+        connection = BaseHook.get_connection(transport.connection) if transport.connection else None
+    except (AirflowNotFoundException, AirflowRuntimeError):
+        raise UsageError(
+            f"{where}: Airflow knows no connection of this id.",
+            next_step=f"Add it (airflow connections add {transport.connection} …), or correct the source YAML.",
+        ) from None
+    try:
+        if transport.kind == "sftp":
+            with _sftp(str(transport.connection), where) as remote:
+                yield remote
+        elif transport.kind == "s3":
+            with _s3(str(transport.connection), where) as remote:
+                yield remote
+        else:
+            yield _folder(str(connection.extra_dejson.get("path", "")) if connection is not None else "")
+    except PermissionError as error:
+        raise UsageError(
+            f"{where}: not allowed: {error}.", next_step="Ask the owner for the right to list and to read."
+        ) from error
+
+
+@contextmanager
+def _sftp(conn_id: str, where: str) -> "Iterator[Remote]":
+    import paramiko
+    from airflow.providers.sftp.hooks.sftp import SFTPHook
+
+    from posrecon.landing.remotes import SftpRemote
+
+    try:
+        # One attempt: Airflow tries the task again, and says so.
+        hook = SFTPHook(ssh_conn_id=conn_id, conn_retry_attempts=1)
+        with hook.get_managed_conn() as client:
+            # A server that falls silent must not hold the task until its own time is up.
+            client.get_channel().settimeout(SFTP_SILENCE_S)
+            yield SftpRemote(client)
+    except paramiko.BadHostKeyException:
+        raise _unknown_host(where, "has another host key than the one that is known") from None
+    except paramiko.AuthenticationException as error:
+        raise UsageError(
+            f"{where}: the server refused the login: {error}",
+            next_step="Correct login, password or private_key of the connection.",
+        ) from None
+    except paramiko.SSHException as error:
+        if "not found in known_hosts" in str(error):
+            raise _unknown_host(where, "has a host key that is not known") from None
+        raise ConnectionError(f"{where}: {error}") from error
+    except EOFError as error:
+        raise ConnectionError(f"{where}: the server closed the connection") from error
+
+
+def _unknown_host(where: str, what: str) -> UsageError:
+    return UsageError(
+        f"{where}: the server {what}: it may be another machine.",
+        next_step="Ask its owner for the host key, and put it into the extra of the connection as host_key "
+        '("ssh-ed25519 AAAA…").',
+    )
+
+
+@contextmanager
+def _s3(conn_id: str, where: str) -> "Iterator[Remote]":
+    from airflow.sdk import ObjectStoragePath
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from posrecon.landing.remotes import StoreRemote
+
+    try:
+        yield StoreRemote(ObjectStoragePath("s3://", conn_id=conn_id).fs)
+    except (BotoCoreError, ClientError) as error:
+        raise ConnectionError(f"{where}: {error}") from error
+
+
+def _folder(base: str) -> "Remote":
+    from fsspec.implementations.local import LocalFileSystem
+
+    from posrecon.landing.remotes import StoreRemote
+
+    return StoreRemote(LocalFileSystem(), base)
+
+
 # ---------------------------------------------------------------- notifications
+def notify_pull_failure(context: Mapping[str, Any]) -> None:
+    """Tell people that a source could not be asked; called by Airflow once the last try is spent."""
+    notify(f"posrecon: {_task_name(context)} failed", _failure_in(context, NIGHT_GOES_ON))
+
+
 def notify_failure(context: Mapping[str, Any]) -> None:
     """Tell people that a task of the night failed. Called by Airflow once the last try is spent."""
+    notify(f"posrecon: {_task_name(context)} failed", _failure_in(context, orchestration.NOTHING_PUBLISHED))
+
+
+def _failure_in(context: Mapping[str, Any], consequence: str) -> str:
     error = context.get("exception")
     if isinstance(error, AirflowFailException):
-        text = str(error)
-    elif isinstance(error, BaseException):
-        text = _failure_text(context, error)
-    else:
-        text = _failure_text(context, RuntimeError(str(error or "the process of the task was lost")))
-    notify(f"posrecon: {_task_name(context)} failed", text)
+        return str(error)
+    if not isinstance(error, BaseException):
+        error = RuntimeError(str(error or "the process of the task was lost"))
+    return _failure_text(context, error, consequence)
 
 
 def notify_success(context: Mapping[str, Any]) -> None:
@@ -294,12 +487,16 @@ def _task_name(context: Mapping[str, Any]) -> str:
     return f"{name}[{map_index}]" if map_index is not None and map_index >= 0 else name
 
 
-def _failure_text(context: Mapping[str, Any], error: BaseException) -> str:
+def _failure_text(
+    context: Mapping[str, Any], error: BaseException, consequence: str = orchestration.NOTHING_PUBLISHED
+) -> str:
     try:
         run_date = run_date_in(context)
     except (PosreconError, KeyError):
         run_date = None
-    return orchestration.describe_failure(error, task=_task_name(context), run_date=run_date)
+    return orchestration.describe_failure(
+        error, task=_task_name(context), run_date=run_date, consequence=consequence
+    )
 
 
 # ---------------------------------------------------------------- the embedded default

@@ -1,14 +1,21 @@
-"""`posrecon sources`: check the source YAMLs, and try how a file would be read."""
+"""`posrecon sources`: check the source YAMLs, try how a file would be read, fetch what senders have left."""
 
+import os
+import threading
+from dataclasses import asdict, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from posrecon.console import print_json
+from posrecon.errors import PosreconError
 
 if TYPE_CHECKING:
+    from posrecon.landing.arrival import Look
     from posrecon.landing.trial import Trial
+    from posrecon.settings import Settings
 
 BAD_LINES_SHOWN_MAX = 20
 
@@ -54,8 +61,6 @@ def try_(
     as_json: JsonOption = False,
 ) -> None:
     """Show how a file would be read: source, encoding, first rows, totals, what would be refused. Writes nothing."""
-    from dataclasses import asdict
-
     from posrecon.landing.trial import try_file
     from posrecon.settings import Settings
 
@@ -66,6 +71,72 @@ def try_(
         for trial in trials:
             print("\n".join(_lines(trial)))
     raise typer.Exit(3 if any(trial.reason or trial.quarantined for trial in trials) else 0)
+
+
+@app.command()
+def pull(
+    run_date: Annotated[
+        datetime,
+        typer.Option("--date", formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="The night they are for."),
+    ],
+    source: Annotated[
+        list[str] | None, typer.Option("--source", help="One source; may be repeated. Default: all.")
+    ] = None,
+    again: Annotated[
+        list[str] | None,
+        typer.Option("--again", metavar="NAME", help="Fetch this file although it was fetched before."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch what the sources have ready into the inbox, as the scheduler does, but wait for no deadline."""
+    from posrecon import local_airflow
+    from posrecon.landing.arrival import awaited_source, awaited_sources
+    from posrecon.settings import Settings
+
+    settings = Settings()
+    names = source or [one.name for one in awaited_sources(settings)]
+    for name in names:
+        awaited_source(settings, name)  # a wrong name is said before anything is fetched
+    if "AIRFLOW_HOME" not in os.environ:
+        # Without it Airflow would make its own home in the user's.
+        os.environ.update(local_airflow.environment(settings))
+    # Airflow logs to the standard output, where the result goes.
+    os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")
+    found = {name: _pulled(settings, name, run_date.date(), frozenset(again or ())) for name in names}
+    if as_json:
+        print_json({name: asdict(one) for name, one in found.items()})
+    else:
+        for name, one in found.items():
+            print(f"{name}: {len(one.fetched)} fetched")
+            for what, files in (
+                ("fetched", one.fetched),
+                ("upload not finished", one.unsettled),
+                ("another file of this name is in the inbox", one.held),
+                ("not here", one.missing),
+            ):
+                for file in files:
+                    print(f"  {what}: {file}")
+            if one.trouble:
+                print(f"  WRONG {one.trouble}")
+    is_whole = not any(one.missing or one.unsettled or one.held or one.trouble for one in found.values())
+    raise typer.Exit(0 if is_whole else 3)
+
+
+def _pulled(settings: "Settings", name: str, run_date: date, again_for: frozenset[str]) -> "Look":
+    """Look for a source, and once more when an upload may be finished: that takes two looks."""
+    from posrecon.airflow_adapter import look_for
+
+    try:
+        first = look_for(settings, name, run_date, is_first=True, again_for=again_for)
+        if first.again is None or not first.unsettled:
+            return first
+        threading.Event().wait(max(0.0, (first.again - datetime.now(UTC)).total_seconds()))
+        second = look_for(settings, name, run_date, is_first=False)
+    except OSError as error:
+        raise PosreconError(
+            f"{name}: {error}.", next_step="Nothing was left half-done; run the command again."
+        ) from error
+    return replace(second, fetched=first.fetched + second.fetched)
 
 
 def _lines(trial: "Trial") -> list[str]:

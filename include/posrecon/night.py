@@ -172,6 +172,21 @@ class NightSummary:
         }
 
 
+def sources_to_pull(settings: Settings, run_date: date) -> list[str]:
+    """Names of the sources that a scheduler asks for files before the night begins, in order.
+
+    None for a night that may not run: its first step refuses it, at once instead of after a deadline.
+    """
+    from posrecon.landing.arrival import awaited_sources
+
+    try:
+        check_may_run(settings, run_date)
+    except (NightError, UsageError) as error:
+        log.warning("No source is asked: %s", error)
+        return []
+    return [source.name for source in awaited_sources(settings)]
+
+
 # ------------------------------------------------------------------------------------------------ steps
 # Each function is one task of the DAG. Heavy imports (dbt, Great Expectations, Arrow) stay inside the step
 # that needs them. `run_night` holds the lock of the home throughout; a task holds it for its own step, so

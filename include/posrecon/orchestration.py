@@ -134,13 +134,19 @@ def require_earlier_nights_published(settings: Settings, run_date: date) -> None
         )
 
 
-def describe_failure(error: BaseException, *, task: str, run_date: date | None) -> str:
+NOTHING_PUBLISHED = "nothing of this night is published"
+
+
+def describe_failure(
+    error: BaseException, *, task: str, run_date: date | None, consequence: str = NOTHING_PUBLISHED
+) -> str:
     """Return the text of one failed task: what, where, expected and got, and the next step.
 
     Args:
         error: What the task raised. Errors that posrecon raises on purpose carry their own words.
         task: Task id, with the map index where there is one.
         run_date: The night, when it is known.
+        consequence: What the failure means for the night.
     """
     night = run_date.isoformat() if run_date else "unknown"
     if isinstance(error, PosreconError):
@@ -148,7 +154,7 @@ def describe_failure(error: BaseException, *, task: str, run_date: date | None) 
     else:
         what, next_step = f"{type(error).__name__}: {error}", ""
     where = "; ".join(getattr(error, "__notes__", ()))
-    lines = [f"Night of {night}: task {task} failed; nothing of this night is published.", f"What: {what}"]
+    lines = [f"Night of {night}: task {task} failed; {consequence}.", f"What: {what}"]
     if where:
         lines.append(f"Where: {where}")
     if isinstance(error, LayoutError):

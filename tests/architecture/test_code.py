@@ -20,6 +20,8 @@ CLOCK = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "tim
 MAY_READ_THE_CLOCK: dict[str, str] = {
     "include/posrecon/audit/log.py": "when a record was written; the log is no result, and nothing is computed from it",
     "include/posrecon/cli.py": "when a person decided about a file; no table shows it",
+    "include/posrecon/airflow_adapter.py": "how long a night waits for files; what it received is in its receipts",
+    "include/posrecon/cli_sources.py": "the pause between two looks at an upload",
     "include/posrecon/warehouse/publish.py": "the age of leftovers that a killed night made; no table depends on it",
     "include/posrecon/cli_cases.py": "when a person acted is a fact about the act, kept in the history of the case",
     "include/posrecon/local_airflow.py": "Airflow runs no night whose instant lies in the future; it is refused early",
