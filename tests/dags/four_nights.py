@@ -44,7 +44,15 @@ def replace_the_work(journal: list[list[str]]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         names = ["a.csv", "b.csv", "c.csv"] if run_date != FIRST else []
         for number, name in enumerate(names):
-            receipt = {"file_id": f"id-{name}", "file_name": name, "bytes": 10 - number}
+            receipt = {
+                "file_no": number,
+                "file_id": f"id-{name}",
+                "run_date": str(run_date),
+                "feed": "terminal_log",
+                "file_name": name,
+                "sha256": "00" * 32,
+                "bytes": 10 - number,
+            }
             write_json(folder / f"{number:08d}.json", receipt)
         return [f"id-{name}" for name in names]
 
