@@ -7,7 +7,8 @@ import pytest
 
 HEAVY = (
     "posrecon.night", "posrecon.landing", "dbt", "great_expectations", "pandas", "duckdb.experimental",
-    "airflow.providers.sftp.hooks", "airflow.providers.ssh.hooks", "airflow.providers.amazon.aws.fs", "paramiko", "s3fs", "gnupg",
+    "airflow.providers.sftp.hooks", "airflow.providers.ssh.hooks", "airflow.providers.amazon.aws.fs",
+    "paramiko", "s3fs", "gnupg",
 )  # fmt: skip
 WRITERS = ["expose", "transform.staging", "transform.intermediate", "transform.marts", "validate", "publish"]
 
