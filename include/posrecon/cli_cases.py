@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -162,7 +163,7 @@ def show(case: CaseArgument, as_of: AsOfOption = None, as_json: JsonOption = Fal
     if as_json:
         print_json(found)
     else:
-        _show(found)
+        _show(found, ZoneInfo(settings.zone))
 
 
 @app.command()
@@ -663,7 +664,7 @@ def _money(money: Sequence[dict[str, Any]], name: str) -> str:
     )
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show(found: dict[str, Any], zone: ZoneInfo) -> None:
     from rich.text import Text
 
     out = screen()
@@ -695,7 +696,8 @@ def _show(found: dict[str, Any]) -> None:
     for name in ("at", "who", "did", "state", "why"):
         history.add_column(name, overflow="fold")
     for event in found["events"]:
-        cells = (event["at"], event["who"], event["action"], event["state_after"], event["why"])
+        at = datetime.fromisoformat(event["at"]).astimezone(zone)
+        cells = (f"{at:%Y-%m-%d %H:%M}", event["who"], event["action"], event["state_after"], event["why"])
         history.add_row(*(Text(cell) for cell in cells))
     out.print(history)
     for one in found["attachments"]:

@@ -64,6 +64,14 @@ def test_a_case__from_candidate_to_won__by_the_commands_alone(
     assert "is there already" in run(capsys, "fetch", number, "1", "--out", str(out), code=2)
 
 
+def test_show__tells_times_in_the_zone_of_the_sources(settings: Settings, capsys: Capture) -> None:
+    run(capsys, "open", "--from-candidates")
+    text = run(capsys, "show", "1")
+    assert "2026-11-12 22:30" in text
+    assert "Give it to somebody." in text
+    assert data(capsys, "show", "1")["events"][0]["at"] == "2026-11-12T14:30:00+00:00"
+
+
 def test_list__puts_what_is_overdue_on_top__and_says_so(settings: Settings, capsys: Capture) -> None:
     run(capsys, "open", "--from-candidates")
     publish(
