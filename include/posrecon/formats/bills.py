@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from posrecon.errors import BadLine, LayoutError
-from posrecon.formats.delimited import LINE_BYTES_MAX, connect
+from posrecon.formats.delimited import LINE_BYTES_MAX, chunks, connect
 from posrecon.formats.layout import Job
 from posrecon.formats.settlement import SETTLEMENT_SCHEMA
 from posrecon.money import format_minor
@@ -152,6 +152,8 @@ def read_bill(path: Path, file_name: str) -> Bill:
     Raises:
         LayoutError: Empty, in no known encoding, with control characters or an endless line; with every bad line.
     """
+    for _ in chunks(path, file_name):
+        pass  # a line without an end is refused before the bill is held in memory
     data = path.read_bytes()
     if not data:
         raise LayoutError(f"{file_name}: the file is empty (0 bytes), expected a bill.", next_step=_ASK)

@@ -24,6 +24,8 @@ from posrecon.landing.sources import BankDocument, Source
 from posrecon.money import format_minor
 
 _CHUNK = 64 * 1024
+# No bank writes a text, tag or comment of this size.
+_TOKEN_BYTES_MAX = 4 * 1024 * 1024
 _PEEK_BYTES = 1024 * 1024
 _END_TAG_BYTES = 1024
 _DOCUMENTS: dict[str, BankDocument] = {"Stmt": "statement", "Rpt": "report", "Ntfctn": "notification"}
@@ -333,8 +335,11 @@ class _Reader:
         try:
             with path.open("rb") as file:
                 left = limit
+                fed = 0
                 while chunk := file.read(_CHUNK if left is None else min(_CHUNK, left)):
                     self._parser.Parse(chunk, False)
+                    fed += len(chunk)
+                    self._require_an_end(fed)
                     left = None if left is None else left - len(chunk)
                 if limit is None:
                     self._parser.Parse(b"", True)
@@ -351,6 +356,22 @@ class _Reader:
                 bad_lines=(BadLine(1, "unknown encoding"),),
                 next_step="Ask the bank for the document in UTF-8.",
             ) from None
+
+    def _require_an_end(self, fed: int) -> None:
+        """Refuse a text, tag or comment that does not end, before it fills the memory.
+
+        Args:
+            fed: Bytes given to the parser so far.
+        """
+        waiting = fed - self._parser.CurrentByteIndex
+        if waiting > _TOKEN_BYTES_MAX or sum(map(len, self._buffer)) > _TOKEN_BYTES_MAX:
+            line_no = self._parser.CurrentLineNumber
+            raise LayoutError(
+                f"{self._file_name}: line {line_no}: a text or tag of more than {_TOKEN_BYTES_MAX} bytes, expected "
+                "a statement.",
+                bad_lines=(BadLine(line_no, "a text or tag does not end"),),
+                next_step="Ask the bank for the file again.",
+            )
 
     def _refuse(self, *_: object) -> None:
         raise LayoutError(

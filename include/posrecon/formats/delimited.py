@@ -195,7 +195,7 @@ def read_framed(
 
 
 def _clean_scan(path: Path, file_name: str, delimiter: str) -> _Scan:
-    scan = _scan(path, delimiter)
+    scan = _scan(path, delimiter, file_name)
     if scan.size == 0:
         raise LayoutError(
             f"{file_name}: the file is empty (0 bytes), expected a header.",
@@ -247,7 +247,7 @@ def read_lines(path: Path, file_name: str, *, records_cte: str) -> Text:
     Raises:
         LayoutError: Empty, not UTF-8, control characters, or an endless line; with every bad line.
     """
-    scan = _scan(path, ",")
+    scan = _scan(path, ",", file_name)
     if scan.lines == scan.blank:
         raise LayoutError(
             f"{file_name}: the file is empty ({scan.size} bytes), expected records.",
@@ -267,8 +267,16 @@ def read_lines(path: Path, file_name: str, *, records_cte: str) -> Text:
     )
 
 
-def chunks(path: Path) -> Iterator[bytes]:
-    """The content in chunks of whole lines; a last line without an end gets one."""
+def chunks(path: Path, file_name: str = "") -> Iterator[bytes]:
+    """The content in chunks of whole lines; a last line without an end gets one.
+
+    Args:
+        path: The content.
+        file_name: As received, for messages.
+
+    Raises:
+        LayoutError: A line does not end within `LINE_BYTES_MAX` of a chunk: it is not gathered to see how long it is.
+    """
     rest = b""
     with path.open("rb") as file:
         if file.read(len(BOM)) != BOM:
@@ -279,15 +287,32 @@ def chunks(path: Path) -> Iterator[bytes]:
             rest = data[cut:]
             if cut:
                 yield data[:cut]
+            if len(rest) > LINE_BYTES_MAX:
+                raise _endless(path, file_name, file.tell() - len(rest))
     if rest:
         yield rest + b"\n"
 
 
-def _scan(path: Path, delimiter: str) -> _Scan:
+def _endless(path: Path, file_name: str, begin: int) -> LayoutError:
+    """A line that begins at this byte is too long; only a refused file pays for its number."""
+    line_no = 1
+    with path.open("rb") as file:
+        while begin > 0 and (data := file.read(min(CHUNK, begin))):
+            line_no += data.count(b"\n")
+            begin -= len(data)
+    said = f"more than {LINE_BYTES_MAX} bytes, expected at most {LINE_BYTES_MAX}"
+    return LayoutError(
+        f"{file_name or path.name}: the file is not clean text: line {line_no}: {said}.",
+        bad_lines=(BadLine(line_no, said),),
+        next_step="Ask the sender for the file again.",
+    )
+
+
+def _scan(path: Path, delimiter: str, file_name: str) -> _Scan:
     """One look at all bytes: what decides how the file is read, and the independent record count."""
     result = _Scan(size=path.stat().st_size)
     parting = delimiter.encode()
-    for chunk in chunks(path):
+    for chunk in chunks(path, file_name):
         data = np.frombuffer(chunk, np.uint8)
         ends = np.flatnonzero(data == 10)
         lengths = np.diff(ends, prepend=-1) - 1

@@ -265,7 +265,7 @@ def _cut(job: Job, table: Table, encoding: str, out: IO[bytes]) -> None:
     """
     size = table.record_bytes or 0
     plain = "utf-8" if encoding == "utf-8-sig" else encoding
-    for chunk in chunks(job.path):
+    for chunk in chunks(job.path, job.file_name):
         data = np.frombuffer(chunk, np.uint8)
         ends = np.flatnonzero(data == 10)
         starts = np.concatenate(([0], ends[:-1] + 1))
@@ -319,7 +319,7 @@ def _utf8(text: bytes, encoding: str) -> bytes:
 # -------------------------------------------------------------------------------- lines around the records
 def _frame(path: Path, table: Table, job: Job) -> _Frame:
     """Find header, totals and footer by what they say, in the head and the tail of the file."""
-    head, tail, total = _edges(path)
+    head, tail, total = _edges(path, job.file_name)
     totals = re.compile(table.totals) if table.totals else None
     footer = re.compile(table.footer) if table.footer else None
     header, header_line = _header(head, table, job)
@@ -354,7 +354,7 @@ def _frame(path: Path, table: Table, job: Job) -> _Frame:
     )
 
 
-def _edges(path: Path) -> tuple[list[str], list[str], int]:
+def _edges(path: Path, file_name: str) -> tuple[list[str], list[str], int]:
     """First lines, last lines, number of lines. Lines lose LF and CR LF; what is no UTF-8 is refused later."""
     with path.open("rb") as file:
         start = file.read(_EDGE_BYTES).removeprefix(BOM)
@@ -363,7 +363,7 @@ def _edges(path: Path) -> tuple[list[str], list[str], int]:
         file.seek(max(0, size - _EDGE_BYTES))
         end = file.read(_EDGE_BYTES)
     end = end.removeprefix(BOM) if size <= _EDGE_BYTES else end.partition(b"\n")[2]
-    total = sum(chunk.count(b"\n") for chunk in chunks(path))
+    total = sum(chunk.count(b"\n") for chunk in chunks(path, file_name))
     return _split(start), _split(end), total
 
 

@@ -262,7 +262,7 @@ _DECODED_SCHEMA = arrow_schema(
 
 def _decoded(job: Job, form: Form) -> Iterator[pa.RecordBatch]:
     line_no = 1
-    for chunk in chunks(job.path):
+    for chunk in chunks(job.path, job.file_name):
         data = np.frombuffer(chunk, np.uint8)
         ends = np.flatnonzero(data == 10)
         starts = np.concatenate(([0], ends[:-1] + 1))
@@ -281,7 +281,7 @@ def _require_lines(job: Job) -> None:
     """Refuse what is no text in lines: control characters, and lines longer than any message."""
     bad: list[BadLine] = []
     line_no = 0
-    for chunk in chunks(job.path):
+    for chunk in chunks(job.path, job.file_name):
         ends = np.flatnonzero(np.frombuffer(chunk, np.uint8) == 10)
         has_long = int(np.diff(ends, prepend=-1).max()) > LINE_BYTES_MAX
         if has_long or len(chunk.translate(None, _CONTROL)) != len(chunk):
