@@ -788,14 +788,14 @@ MUTATIONS = [
     ),
     (
         f"{RECON}/int_recon__refund_totals.sql",
-        "case named.channel when 'card' then everything.rrn else everything.merchant_order_no end",
-        "everything.rrn",
+        "when pool.channel = 'card' then pool.rrn\n            else pool.merchant_order_no",
+        "else pool.rrn",
         "int_recon__refund_totals",
     ),
     (
         f"{RECON}/int_recon__refund_totals.sql",
-        "case named.channel when 'card' then everything.rrn else everything.merchant_order_no end",
-        "coalesce(everything.merchant_order_no, everything.rrn)",
+        "when pool.channel = 'card' then pool.rrn\n            else pool.merchant_order_no",
+        "else coalesce(pool.merchant_order_no, pool.rrn)",
         "int_recon__refund_totals",
     ),
     (
@@ -830,13 +830,13 @@ MUTATIONS = [
     ),
     (
         f"{RECON}/int_recon__refund_totals.sql",
-        "named.merchant_id = everything.merchant_id",
+        "events.merchant_id = named.merchant_id",
         "true",
         "int_recon__refund_totals",
     ),
     (
         f"{RECON}/int_recon__refund_totals.sql",
-        "            and named.channel = everything.channel\n",
+        "            and events.channel = named.channel\n",
         "",
         "int_recon__refund_totals",
     ),

@@ -3,20 +3,22 @@
 -- wallets. original_key is null when no such sale is known within the look-back, or none was named.
 -- refunded_minor adds up refunds in the order in which they were received, so that a late upload cannot move the
 -- refund that exceeds the sale to a night that is over.
+-- History is long and refunds are few, so events meet the named references before anything else is asked of them, and
+-- what is read twice is spelled twice: a CTE would be written down whole.
 
-with
-
-tonight as (
-
+{% set tonight %}
     select
         pool.item_key,
         pool.merchant_id,
         pool.channel,
         pool.currency,
         pool.txn_type,
-        pool.rrn,
         pool.orig_rrn,
-        pool.merchant_order_no,
+        case
+            when pool.txn_type = 'refund' then pool.orig_rrn
+            when pool.channel = 'card' then pool.rrn
+            else pool.merchant_order_no
+        end as original_reference,
         pool.txn_local,
         pool.amount_minor,
         expected.expects_settlement as is_effective,
@@ -25,12 +27,13 @@ tonight as (
     inner join {{ ref('int_recon__expected_items') }} as expected
         on pool.item_key = expected.item_key
     where pool.opening_state is null
+{% endset %}
 
-),
+with
 
 refunds_tonight as (
 
-    select * from tonight
+    select * from ({{ tonight }}) as tonight
     where txn_type = 'refund' and is_effective
 
 ),
@@ -46,34 +49,53 @@ named as (
 
 ),
 
-known as (
+events as (
+
+    select * from ({{ tonight }}) as tonight
+
+    union all
 
     select
-        events.item_key,
-        events.merchant_id,
-        events.channel,
-        events.currency,
-        events.txn_type,
-        events.rrn,
-        events.orig_rrn,
-        events.merchant_order_no,
-        events.txn_local,
-        events.amount_minor,
-        -- It may have been taken back since.
-        events.is_effective and voided.item_key is null as is_effective,
+        item_key,
+        merchant_id,
+        channel,
+        currency,
+        txn_type,
+        orig_rrn,
+        case
+            when txn_type = 'refund' then orig_rrn
+            when channel = 'card' then rrn
+            else merchant_order_no
+        end as original_reference,
+        txn_local,
+        amount_minor,
+        is_effective,
         0 as night_no
-    from {{ source('opening', 'known_events') }} as events
-    left join {{ ref('int_recon__voided_items') }} as voided
-        on events.item_key = voided.item_key
-    where events.txn_type in ('sale', 'preauth_completion', 'refund')
+    from {{ source('opening', 'known_events') }}
 
 ),
 
 everything as (
 
-    select * from tonight
-    union all
-    select * from known
+    select
+        events.item_key,
+        named.merchant_id,
+        named.channel,
+        named.orig_rrn,
+        events.txn_type,
+        events.txn_local,
+        events.amount_minor,
+        -- It may have been taken back since.
+        events.is_effective and voided.item_key is null as is_effective,
+        events.night_no
+    from events
+    inner join named
+        on
+            events.merchant_id = named.merchant_id
+            and events.channel = named.channel
+            and events.original_reference = named.orig_rrn
+    left join {{ ref('int_recon__voided_items') }} as voided
+        on events.item_key = voided.item_key
 
 ),
 
@@ -81,20 +103,14 @@ everything as (
 originals as (
 
     select
-        named.merchant_id,
-        named.channel,
-        named.orig_rrn,
+        everything.merchant_id,
+        everything.channel,
+        everything.orig_rrn,
         min(everything.item_key) as original_key,
         max(case when everything.is_effective then everything.amount_minor else 0 end) as original_amount_minor
-    from named
-    inner join everything
-        on
-            named.merchant_id = everything.merchant_id
-            and named.channel = everything.channel
-            and named.orig_rrn
-            = case named.channel when 'card' then everything.rrn else everything.merchant_order_no end
+    from everything
     where everything.txn_type in ('sale', 'preauth_completion')
-    group by named.merchant_id, named.channel, named.orig_rrn
+    group by everything.merchant_id, everything.channel, everything.orig_rrn
 
 ),
 
@@ -108,11 +124,6 @@ running as (
             rows between unbounded preceding and current row
         ) as refunded_minor
     from everything
-    inner join named
-        on
-            everything.merchant_id = named.merchant_id
-            and everything.channel = named.channel
-            and everything.orig_rrn = named.orig_rrn
     where everything.txn_type = 'refund' and everything.is_effective
 
 )
