@@ -156,7 +156,7 @@ DAMAGES = {
         "update raw.files set state = 'conflict' where file_no = 12",
     ),
     "conservation_staging__raw_rows_and_money_are_staged": (
-        "update raw.settlement_lines set acquirer = 'generic' where line_no = 2",
+        _as_table("stg_unionpay__settlement_lines", "line_no <> 2", schema="staging"),
     ),
     "conservation_intermediate__pools_hold_tonight_and_opening": (
         _as_table("int_recon__settlement_pool", "opening_state is null"),
