@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from posrecon.cli_audit import app as audit_app
+from posrecon.cli_audit import report_app
 from posrecon.cli_cases import app as cases_app
 from posrecon.cli_cases import pack
 from posrecon.cli_sources import app as sources_app
@@ -49,6 +50,7 @@ files_app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(files_app)
+app.add_typer(report_app)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]

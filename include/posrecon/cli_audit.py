@@ -18,6 +18,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+report_app = typer.Typer(
+    name="report",
+    help="Reports for controllers and auditors.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -99,6 +107,55 @@ def log_(
         print(f"{one.seq:>7}  {one.at[:19]}  {one.by:<12}  {one.kind:<18}  {_brief(one.payload)}")
     if not found:
         print("No record fits.")
+
+
+@app.command()
+def trace(
+    key: Annotated[
+        str,
+        typer.Argument(
+            help="Item, break, candidate or payout id; control:DATE/ACQUIRER/CHANNEL/CURRENCY/SIDE/COLUMN; "
+            "report:MONTH/totals/… or report:MONTH/breaks/TYPE/CURRENCY/COLUMN; or FILE:LINE, to go back."
+        ),
+    ],
+    limit: Annotated[int, typer.Option(min=0, help="Lines shown as received; 0 shows none.")] = 10,
+    as_json: JsonOption = False,
+) -> None:
+    """Follow a published figure to the received lines that make it, or a line to the figures that use it."""
+    from posrecon.proof.trace import as_text
+    from posrecon.proof.trace import trace as follow
+    from posrecon.settings import Settings
+
+    found = follow(Settings(), key, limit=limit)
+    if as_json:
+        _print_json(found.as_dict())
+    else:
+        print(as_text(found))
+    raise typer.Exit(1 if found.ties is False else 0)
+
+
+@report_app.callback()
+def reports() -> None:
+    """Reports for controllers and auditors."""
+
+
+@report_app.command()
+def control(
+    month: Annotated[str, typer.Option(help="Month of the nights, as YYYY-MM.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Write the control report of a month: PDF and JSON, Chinese and English."""
+    from dataclasses import asdict
+
+    from posrecon.proof.control_report import collect, write
+    from posrecon.settings import Settings
+
+    settings = Settings()
+    path = write(settings, month)
+    if as_json:
+        _print_json({"file": str(path), **asdict(collect(settings, month))})
+    else:
+        print(f"{path}\n{path.with_suffix('.json')}")
 
 
 def _brief(payload: dict[str, Any]) -> str:

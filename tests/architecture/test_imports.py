@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     # Cases come after all that is published: they read it, the catalogue, and keep attachments as the archive does.
     "disputes": frozenset({"warehouse", "audit", "validation", "reporting", "landing", "formats"}),
     # A finding is explained with the evidence line as it was received.
-    "reporting": frozenset({"warehouse", "landing"}),
+    "reporting": frozenset({"warehouse", "landing", "audit"}),
     "publish": frozenset({"warehouse", "reporting"}),
     # What is proven with the log: from received files to published figures.
     "proof": frozenset({"audit", "landing", "warehouse", "reporting"}),

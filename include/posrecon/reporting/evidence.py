@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 
 import duckdb
 
+from posrecon.audit.log import record
 from posrecon.errors import PosreconError
 from posrecon.landing.containers import open_content
 from posrecon.landing.received import received_text
@@ -45,6 +46,8 @@ def evidence_of(
 ) -> Evidence | None:
     """The record that a published figure names; None when it names none on this side.
 
+    Looking at an original is an access that the audit log records, first; one that cannot be recorded is not shown.
+
     Args:
         settings: Where the archive lies.
         published: Open on the published views.
@@ -65,6 +68,11 @@ def evidence_of(
         )
     sha256, encoding, source_name = found
     source = next((one for one in load_sources(settings.sources_dir) if one.name == source_name), None)
+    try:
+        record(settings, "archive_read", {"file": file_name, "sha256": sha256, "line": line, "side": side})
+    except OSError as error:
+        unrecorded = f"the access cannot be recorded in the audit log: {error.strerror}"
+        return Evidence(side=side, file=file_name, line=line, sha256=sha256, problem=unrecorded)
     try:
         with open_content(settings, sha256, file_name) as path:
             text = received_text(path, source, line, encoding)
