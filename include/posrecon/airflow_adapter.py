@@ -23,7 +23,7 @@ from urllib.request import Request, urlopen
 from airflow.sdk import Asset, BaseHook, BaseOperator, ExceptionRetryPolicy, Param, RetryAction, RetryRule
 from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowRuntimeError
 
-from posrecon import orchestration
+from posrecon import orchestration, redaction
 from posrecon.errors import PosreconError, UsageError
 from posrecon.settings import Settings
 
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from posrecon.landing.transport import Transport
 
 log = logging.getLogger("posrecon.night")
+
+# DAG files import this module, so every process that runs a task of ours starts with it.
+redaction.install()
 
 ZONE = os.environ.get("POSRECON_ZONE", orchestration.DEFAULT_ZONE)
 NIGHTLY_DAG_ID = "nightly_reconciliation"

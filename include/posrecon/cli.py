@@ -13,6 +13,7 @@ from posrecon.cli_audit import app as audit_app
 from posrecon.cli_audit import report_app
 from posrecon.cli_cases import app as cases_app
 from posrecon.cli_cases import pack
+from posrecon.cli_retention import app as retention_app
 from posrecon.cli_sources import app as sources_app
 from posrecon.console import new_table, print_csv, print_json, screen
 from posrecon.errors import LayoutError, PosreconError, UsageError
@@ -51,6 +52,7 @@ files_app = typer.Typer(
 )
 app.add_typer(files_app)
 app.add_typer(report_app)
+app.add_typer(retention_app)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
@@ -76,6 +78,9 @@ def run(arguments: Sequence[str], *, debug: bool = False) -> int:
     """
     from pydantic import ValidationError
 
+    from posrecon import redaction
+
+    redaction.install()
     try:
         app(list(arguments))
     except SystemExit as end:
@@ -113,10 +118,12 @@ def run(arguments: Sequence[str], *, debug: bool = False) -> int:
 
 
 def _complain(error: PosreconError, code: int) -> int:
-    print(f"Error: {error.what}", file=sys.stderr)
+    from posrecon.redaction import redacted
+
+    print(f"Error: {redacted(error.what)}", file=sys.stderr)
     if isinstance(error, LayoutError):
         for line in error.listing():
-            print(line, file=sys.stderr)
+            print(redacted(line), file=sys.stderr)
     if error.next_step:
         print(f"Next step: {error.next_step}", file=sys.stderr)
     return code

@@ -614,7 +614,34 @@ def _nights_to_replay(settings: Settings, first: date, last: date | None) -> lis
             f"The night {skipped[0]} received files and is not published, and {nights[0]} starts from it.",
             next_step=f"Start there: posrecon replay --from {skipped[0]}.",
         )
+    _require_what_they_start_from(settings, nights, behind)
     return nights
+
+
+def _require_what_they_start_from(settings: Settings, nights: Sequence[date], behind: date | None) -> None:
+    """Refuse a replay whose files were shredded, or whose opening state was removed, before it touches anything."""
+    from posrecon.landing.archive import shredded_path
+    from posrecon.landing.receipts import read_receipts
+
+    for night in reversed(nights):
+        gone = [one for one in read_receipts(settings, night) if shredded_path(settings, one.sha256).exists()]
+        if gone:
+            raise UsageError(
+                f"The night {night} cannot be rebuilt: {len(gone)} of its files were shredded by retention, "
+                f"first {gone[0].file_name}.",
+                next_step=f"Rebuild from a later night: posrecon replay --from {night + timedelta(days=1)}.",
+            )
+    if behind is not None:
+        missing = [
+            name
+            for name in read_manifest(settings, behind).state
+            if not (settings.state / name / f"run_date={behind}.parquet").exists()
+        ]
+        if missing:
+            raise UsageError(
+                f"The night {nights[0]} starts from the state of {behind}, and {missing[0]} of it is not there.",
+                next_step="Restore it from a backup, or rebuild from a night whose state is kept.",
+            )
 
 
 # ------------------------------------------------------------------------------------------------ parsing
@@ -659,7 +686,10 @@ def parse_files(
 
 
 def _end_with_parent() -> None:
-    """Let a parsing process end when the night is killed, instead of waiting for work for ever."""
+    """Let a parsing process end when the night is killed, instead of waiting for work for ever; redact its logs."""
+    from posrecon import redaction
+
+    redaction.install()
     parent = multiprocessing.parent_process()
     if parent is None:
         return

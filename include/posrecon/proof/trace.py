@@ -23,7 +23,7 @@ from posrecon.errors import UsageError
 from posrecon.reporting.evidence import evidence_of
 from posrecon.reporting.lookup import Row, open_published, rows_of
 from posrecon.settings import Settings
-from posrecon.warehouse.manifests import previous_night, published_nights, read_manifest
+from posrecon.warehouse.manifests import previous_night, published_nights, read_manifest, removed_files
 from posrecon.warehouse.sql import read_parquet
 
 OPEN_STATES = "('pending', 'unmatched', 'ambiguous')"
@@ -418,6 +418,12 @@ def month_of(settings: Settings, text: str) -> Month:
     nights = tuple(night for night in published_nights(settings) if first <= night <= last)
     if not nights:
         raise UsageError(f"{text}: no night of this month is published.", next_step="See posrecon status.")
+    gone = removed_files(settings)
+    if any(part.file in gone for night in nights for part in read_manifest(settings, night).tables.values()):
+        raise UsageError(
+            f"{text}: retention removed published tables of this month.",
+            next_step="Take the control report of the month from the archive of reports.",
+        )
     return Month(first, last, nights)
 
 

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from posrecon.files import json_text, write_text
+from posrecon.files import json_text, write_json, write_text
 from posrecon.settings import Settings
 
 
@@ -119,3 +120,18 @@ def published_digest(settings: Settings) -> str:
         for name, part in sorted(read_manifest(settings, night).tables.items())
     ]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def removed_files(settings: Settings) -> set[str]:
+    """Published files that retention removed, relative to published/; their manifests stay."""
+    path = _removed_path(settings)
+    return set(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else set()
+
+
+def note_removed(settings: Settings, files: Iterable[str]) -> None:
+    """Note published files that retention removes, so that readers' views no longer name them."""
+    write_json(_removed_path(settings), sorted({*removed_files(settings), *files}))
+
+
+def _removed_path(settings: Settings) -> Path:
+    return settings.published / "removed.json"

@@ -23,6 +23,7 @@ from posrecon.warehouse.manifests import (
     published_nights,
     read_manifest,
     reader_database,
+    removed_files,
     write_manifest,
 )
 from posrecon.warehouse.revisions import kept_decisions, kept_manifests
@@ -272,7 +273,12 @@ def _columns(warehouse: duckdb.DuckDBPyConnection, schema: str, name: str) -> tu
 
 def _view_sql(settings: Settings, view: View, manifests: Sequence[Manifest]) -> str | None:
     """The query behind one view; None before any night has published the table."""
-    parts = [(m.run_date, part) for m in manifests if (part := m.tables.get(view.partitions_of)) is not None]
+    gone = removed_files(settings)
+    parts = [
+        (m.run_date, part)
+        for m in manifests
+        if (part := m.tables.get(view.partitions_of)) is not None and part.file not in gone
+    ]
     if not parts:
         return None
     latest = parts[-1][0]
