@@ -76,9 +76,9 @@ class Home:
         swap_views(copy.settings)
         return copy
 
-    def ask(self, query: str) -> list[tuple[Any, ...]]:
+    def ask(self, query: str, *, database: str = "posrecon.duckdb") -> list[tuple[Any, ...]]:
         """What a reader sees."""
-        with duckdb.connect(str(self.path / "published" / "posrecon.duckdb"), read_only=True) as reader:
+        with duckdb.connect(str(self.path / "published" / database), read_only=True) as reader:
             return reader.execute(query).fetchall()
 
     def published_files(self) -> dict[str, bytes]:

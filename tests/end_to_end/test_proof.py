@@ -3,8 +3,10 @@
 import importlib.util
 import json
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
+import duckdb
 import pypdfium2
 import pytest
 
@@ -12,6 +14,7 @@ from posrecon.audit.log import log_files, read_records
 from posrecon.landing.archive import blob_path
 from posrecon.landing.receipts import read_receipts
 from posrecon.proof.control_report import collect, write
+from posrecon.proof.retention import apply
 from posrecon.proof.trace import CONTROL_COLUMNS, MEASURES, control_key, trace
 from posrecon.proof.verify import verify
 from posrecon.reporting.lookup import open_published, rows_of
@@ -205,3 +208,64 @@ def test_audit_log__replay_into_an_empty_home__starts_its_own_chain(two: Home, t
     ]
     assert hashes[0] == hashes[1]
     assert empty.run("audit", "verify")["sound"]
+
+
+def test_confidential_values__are_in_restricted_alone__on_disk_and_in_views(two: Home) -> None:
+    asked = "select count(*) from marts.fct_reconciliation where card_token is not null"
+    accounts = (
+        "select distinct settlement_account from marts.fct_payouts where settlement_account is not null"
+    )
+    whole = {row[0] for row in two.ask(accounts, database="restricted/posrecon.duckdb")}
+    masked = {row[0] for row in two.ask(accounts)}
+    assert whole
+    assert masked == {f"****{account[-4:]}" for account in whole}
+    assert two.ask(asked) == [(0,)]
+    assert two.ask(asked, database="restricted/posrecon.duckdb")[0][0] > 0
+    for table in ("fct_reconciliation", "fct_payouts", "fct_breaks", "dim_merchants", "rpt_daily_control"):
+        count = f"select count(*) from marts.{table}"
+        assert two.ask(count) == two.ask(count, database="restricted/posrecon.duckdb")
+    assert (two.path / "published" / "restricted").stat().st_mode & 0o077 == 0
+    everybody = (two.path / "published" / "tables").rglob("*.parquet")
+    with duckdb.connect() as connection:
+        for path in everybody:
+            # A file's name may hold an account, as the bank gave it; a column of values may not.
+            rows = connection.execute(
+                f"select * exclude (bank_file) from read_parquet('{path}', hive_partitioning = false)"
+                if "bank_file" in _columns(connection, path)
+                else f"select * from read_parquet('{path}', hive_partitioning = false)"
+            ).fetchall()
+            text = str([row for row in rows if path.parent.parent.name != "fct_files"])
+            assert not any(account in text for account in whole), path
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
+    found = connection.execute(
+        f"select * from read_parquet('{path}', hive_partitioning = false) limit 0"
+    ).description
+    return [column[0] for column in found or []]
+
+
+def test_retention__readers_lose_the_old_night_and_keep_the_new_one(two: Home, tmp_path: Path) -> None:
+    home = two.copy_to(tmp_path / "home")
+    project = tmp_path / "project"
+    reference = project / "expectations" / "reference"
+    reference.mkdir(parents=True)
+    (reference / "retention.csv").write_text(
+        "subject,keep_days,effective_from,effective_to,source,confidence\n"
+        "table:*,1,2000-01-01,,test,sourced\narchive:*,1,2000-01-01,,test,sourced\n"
+    )
+    settings = Settings(home=home.path, project_dir=project)
+    nights = "select distinct run_date from marts.fct_reconciliation_history order by 1"
+    assert home.ask(nights) == [(NIGHT_1,), (NIGHT_2,)]
+
+    done = apply(settings, NIGHT_2 + timedelta(days=2))
+
+    assert home.ask(nights) == [(NIGHT_2,)]
+    assert home.ask(nights, database="restricted/posrecon.duckdb") == [(NIGHT_2,)]
+    shredded = [one for one in done if one.sha256 and not one.kept_by]
+    assert shredded
+    assert [one for one in done if one.kept_by == "evidence of an open break"]
+    verdict = home.run("audit", "verify")
+    assert verdict["sound"]
+    assert verdict["shredded"] == len({one.sha256 for one in shredded})
+    assert "shredded by retention" in home.run("replay", "--from", str(NIGHT_1), expect=2)["stderr"]

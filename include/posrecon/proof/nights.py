@@ -24,6 +24,7 @@ from posrecon.audit.anchor import anchor_files, write_anchor
 from posrecon.audit.environment import environment
 from posrecon.audit.log import Entry, Record, read_records, record, record_all
 from posrecon.files import sha256_of
+from posrecon.landing.decisions import read_decisions
 from posrecon.landing.outcomes import files_path
 from posrecon.landing.receipts import read_receipts
 from posrecon.reporting.night_report import report_paths
@@ -41,7 +42,23 @@ log = logging.getLogger(__name__)
 
 
 def begin(settings: Settings) -> None:
-    """Start the log of a home; what an older release received and published there is taken over as it is found."""
+    """Start the log of a home, if need be, and record decisions that no record knows.
+
+    What an older release received and published is taken over as it is found. A decision without a record came with
+    the archive alone, or was made just before a crash.
+    """
+    _start(settings)
+    decisions = read_decisions(settings)
+    if not decisions:
+        return
+    known = {one.payload["decision_no"] for one in read_records(settings, frozenset({"file_decided"}))}
+    for decision in decisions:
+        if decision.decision_no not in known:
+            facts = asdict(decision) | {"decided_at": decision.decided_at.isoformat()}
+            record(settings, "file_decided", facts, by=decision.decided_by)
+
+
+def _start(settings: Settings) -> None:
     for known in read_records(settings):
         if known.kind == "log_started":
             return

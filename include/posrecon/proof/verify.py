@@ -5,6 +5,7 @@ archived files of each night, its manifest, published Parquet, state, reports an
 named first.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -90,6 +91,7 @@ class _Story:
         prepared: Night → records of kind night_prepared since the last night_published, and the one that it names.
         published: Night → its last night_published.
         rerun: Nights that received again after they were published and have not come to their end.
+        decided: Decision about a held file → record that knows it.
         shredded: SHA-256 of a file → record that destroyed its key.
         removed: Path below the home → record that removed it.
     """
@@ -98,6 +100,7 @@ class _Story:
     prepared: dict[str, list[Record]] = field(default_factory=dict)
     published: dict[str, Record] = field(default_factory=dict)
     rerun: set[str] = field(default_factory=set)
+    decided: dict[int, Record] = field(default_factory=dict)
     shredded: dict[str, int] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
 
@@ -123,6 +126,8 @@ class _Story:
                 if known.payload["manifest_sha256"] == facts["manifest_sha256"]
             ][-1:]
             self.rerun.discard(night)
+        elif record.kind == "file_decided":
+            self.decided[facts["decision_no"]] = record
         elif record.kind == "archive_shredded":
             self.shredded |= {file["sha256"]: record.seq for file in facts["files"]}
         elif record.kind == "retention_removed":
@@ -262,6 +267,7 @@ class _Checks:
         nights = sorted({*by_night, *self._story.published, *self._story.prepared, *self._nights})
         total = len(self._story.receipts) + len(nights)
         done = 0
+        yield from self._decisions()
         for night in nights:
             for record, facts in by_night.get(night, []):
                 yield from self._received(night, record, facts)
@@ -270,6 +276,35 @@ class _Checks:
             yield from self._published(night)
             done += 1
             self._tell(done, total)
+
+    def _decisions(self) -> Iterator[Fault]:
+        """What people decided about held files: every decision as it was recorded, and no other."""
+        folder = self._settings.archive / "decisions"
+        found = {int(path.stem): path for path in sorted(folder.glob("[0-9]*.json"))}
+        for number, record in sorted(self._story.decided.items()):
+            path = found.pop(number, folder / f"{number:08d}.json")
+            place = _place(self._settings, path)
+            if not path.exists():
+                yield Fault("the decision is missing", place, record.seq, "a decision", "no file")
+                continue
+            try:
+                got = json.loads(path.read_bytes())
+            except ValueError:
+                got = None
+            # The file has the time to the second, the record to the microsecond.
+            expected = record.payload | {"decided_at": None}
+            facts = got | {"decided_at": None} if isinstance(got, dict) else got
+            if facts != expected:
+                yield Fault("the decision was changed", place, record.seq, str(expected), str(facts))
+        for path in found.values():
+            if self._replaying:
+                self._verdict.notes.append(
+                    f"{_place(self._settings, path)}: not recorded yet; finish the replay."
+                )
+                continue
+            yield Fault(
+                "a decision that no record knows", _place(self._settings, path), None, "no file", "a file"
+            )
 
     def _received(self, night: str, record: Record, facts: dict[str, Any]) -> Iterator[Fault]:
         settings = self._settings

@@ -9,6 +9,7 @@ import duckdb
 
 from posrecon.errors import UsageError
 from posrecon.settings import Settings
+from posrecon.warehouse.confidential import restricted_database
 from posrecon.warehouse.connection import connect
 from posrecon.warehouse.manifests import held_nights, published_nights, read_manifest, reader_database
 
@@ -16,13 +17,17 @@ Row = dict[str, Any]
 
 
 @contextmanager
-def open_published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_published(settings: Settings, *, is_whole: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open what readers see, read-only.
+
+    Args:
+        settings: Where state lives.
+        is_whole: Open what the authorised role sees: nothing is masked.
 
     Raises:
         UsageError: Nothing has been published yet, or the home was moved since.
     """
-    path = reader_database(settings)
+    path = restricted_database(settings) if is_whole else reader_database(settings)
     if not path.exists():
         raise UsageError(
             f"{path}: nothing is published yet.",

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,6 +14,7 @@ from posrecon.files import sha256_of, written_aside
 from posrecon.reporting.night_report import write_report
 from posrecon.reporting.summary import collect
 from posrecon.settings import Settings
+from posrecon.warehouse import confidential
 from posrecon.warehouse.connection import READER_STORAGE_VERSION, connect
 from posrecon.warehouse.declarations import Table, model_order, source_tables
 from posrecon.warehouse.expose import check_night
@@ -105,9 +106,9 @@ def publish(
     with connect(settings, settings.warehouse, read_only=True) as warehouse:
         previous = check_night(warehouse, run_date)
         summary = collect(warehouse, run_date)
-        tables = {}
+        tables: dict[str, Partition] = {}
         for name in EXPORTED_TABLES:
-            tables[name] = _export(warehouse, settings, run_date, name, orders.get(name, ()))
+            tables |= _export(warehouse, settings, run_date, name, orders.get(name, ()))
             tick()
         state = {}
         for table in state_tables:
@@ -124,18 +125,26 @@ def publish(
 
 
 def swap_views(settings: Settings) -> None:
-    """Rebuild the readers' database from all manifests and put it in place by one rename.
+    """Rebuild the readers' databases from all manifests and put each in place by one rename.
 
     Readers that hold the old file keep a whole, unchanged view: neither it nor the Parquet that it names is
     touched. Schema `marts` is what is believed now; `before_decision_N` is what readers saw until decision N about
-    a file rebuilt the nights that it touched.
+    a file rebuilt the nights that it touched. The database of the authorised role shows the same with nothing masked.
     """
     manifests = [read_manifest(settings, night) for night in published_nights(settings)]
     schemas = {"marts": manifests} | {
         f"before_decision_{decision_no}": list(kept_manifests(settings, decision_no))
         for decision_no in kept_decisions(settings)
     }
-    with written_aside(reader_database(settings)) as aside, connect(settings) as builder:
+    confidential.make_folder(settings)
+    _write_views(settings, confidential.restricted_database(settings), schemas, is_whole=True)
+    _write_views(settings, reader_database(settings), schemas, is_whole=False)
+
+
+def _write_views(
+    settings: Settings, database: Path, schemas: Mapping[str, Sequence[Manifest]], *, is_whole: bool
+) -> None:
+    with written_aside(database) as aside, connect(settings) as builder:
         builder.execute(
             f"attach {literal(str(aside))} as reader (storage_version {literal(READER_STORAGE_VERSION)})"
         )
@@ -144,7 +153,7 @@ def swap_views(settings: Settings) -> None:
         for schema, shown in schemas.items():
             builder.execute(f"create schema {identifier(schema)}")
             for view in VIEWS:
-                _create_view(builder, settings, schema, view, shown)
+                _create_view(builder, settings, schema, view, shown, is_whole=is_whole)
         builder.execute("use memory")
         builder.execute("detach reader")
 
@@ -155,8 +164,10 @@ def _create_view(
     schema: str,
     view: View,
     manifests: Sequence[Manifest],
+    *,
+    is_whole: bool,
 ) -> None:
-    sql = _view_sql(settings, view, manifests)
+    sql = _view_sql(settings, view, manifests, is_whole=is_whole)
     if sql is None:
         return
     name = f"{identifier(schema)}.{identifier(view.name)}"
@@ -183,7 +194,8 @@ def sweep(settings: Settings, keep_days: int) -> list[Path]:
         manifests += kept_manifests(settings, decision_no)
     named = {settings.published / part.file for m in manifests for part in m.tables.values()}
     horizon = time.time() - keep_days * 86_400
-    candidates = [p for p in (settings.published / "tables").glob("*/*/*.parquet") if p not in named]
+    tables = (settings.published / "tables", settings.published / confidential.FOLDER / "tables")
+    candidates = [p for folder in tables for p in folder.glob("*/*/*.parquet") if p not in named]
     for folder in (settings.published, settings.raw, settings.state, settings.quarantine):
         candidates += folder.rglob(".*.tmp")
     candidates += settings.home.glob(".*.tmp")
@@ -201,13 +213,37 @@ def _export(
     run_date: date,
     name: str,
     order: Sequence[str],
-) -> Partition:
-    """Write one mart as the partition of this night, named by its own content."""
+) -> dict[str, Partition]:
+    """Write one mart as the partition of this night; what is confidential in it apart. By name in the manifest."""
     columns = _columns(warehouse, "marts", name)
-    folder = settings.published / "tables" / name / f"run_date={run_date}"
+    masks = confidential.masks_of(name, columns)
+    relation = f"marts.{identifier(name)}"
+    shown = confidential.masked(relation, masks)
+    written = {name: _write(warehouse, settings, f"tables/{name}/run_date={run_date}", shown, order, columns)}
+    if masks:
+        confidential.make_folder(settings)
+        key = confidential.CONFIDENTIAL[name].key
+        whole = confidential.whole_values(name, relation, masks)
+        place = f"{confidential.FOLDER}/tables/{name}/run_date={run_date}"
+        written[confidential.partition_name(name)] = _write(
+            warehouse, settings, place, whole, key, (*key, *masks)
+        )
+    return written
+
+
+def _write(
+    warehouse: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    place: str,
+    query: str,
+    order: Sequence[str],
+    columns: tuple[str, ...],
+) -> Partition:
+    """Write a query as Parquet named by its own content, in a folder below published/."""
+    folder = settings.published / place
     folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / f".{name}.{os.getpid()}.tmp"
-    rows = _copy(warehouse, f"select * from marts.{identifier(name)}", order, aside)
+    aside = folder / f".rows.{os.getpid()}.tmp"
+    rows = _copy(warehouse, query, order, aside)
     sha256 = sha256_of(aside)
     target = folder / f"{sha256[:12]}.parquet"
     if target.exists() and sha256_of(target) == sha256:
@@ -271,23 +307,49 @@ def _columns(warehouse: duckdb.DuckDBPyConnection, schema: str, name: str) -> tu
     return tuple(row[0] for row in rows)
 
 
-def _view_sql(settings: Settings, view: View, manifests: Sequence[Manifest]) -> str | None:
+def _view_sql(settings: Settings, view: View, manifests: Sequence[Manifest], *, is_whole: bool) -> str | None:
     """The query behind one view; None before any night has published the table."""
     gone = removed_files(settings)
     parts = [
-        (m.run_date, part)
+        (m, part)
         for m in manifests
         if (part := m.tables.get(view.partitions_of)) is not None and part.file not in gone
     ]
     if not parts:
         return None
-    latest = parts[-1][0]
+    latest = parts[-1][0].run_date
     if view.mode == "snapshot":
         parts = parts[-1:]
-    files = [settings.published / part.file for _, part in parts]
     # A column added by a newer release must not hide the nights before it.
     differ = len({part.columns for _, part in parts}) > 1
-    sql = f"select * from {read_parquet(files, union_by_name=differ)}"
+    relation = read_parquet([settings.published / part.file for _, part in parts], union_by_name=differ)
+    masks = confidential.masks_of(view.partitions_of, parts[-1][1].columns)
+    if is_whole:
+        sql = _whole(settings, view, [manifest for manifest, _ in parts], relation, masks)
+    else:
+        # Nights of an older release are not masked on disk; a mask of what is masked changes nothing.
+        sql = confidential.masked(relation, masks)
     if view.mode == "latest":
         sql += f" where is_final or run_date = date '{latest}'"
     return sql
+
+
+def _whole(
+    settings: Settings,
+    view: View,
+    manifests: Sequence[Manifest],
+    relation: str,
+    masks: Mapping[str, str],
+) -> str:
+    """Everything of a table, with the whole values of the nights that hold them apart."""
+    gone = removed_files(settings)
+    name = confidential.partition_name(view.partitions_of)
+    apart = [
+        settings.published / part.file
+        for manifest in manifests
+        if (part := manifest.tables.get(name)) is not None and part.file not in gone
+    ]
+    if not apart:
+        return f"select * from {relation}"
+    whole = confidential.unmasked(view.partitions_of, f"from {relation}", read_parquet(apart), masks)
+    return f"select * from ({whole})"

@@ -48,13 +48,15 @@ models:
 MARTS = {
     "fct_reconciliation_history": "select 'i' || i as item_id, date '{night}' as run_date, "
     "'matched' as match_state, date '{night}' as first_run_date, i % 2 = 0 as is_final, "
-    "i * 100 as amount_minor from range({rows}) t(i)",
+    "case when i = 3 then 'token of a card' end as card_token, i * 100 as amount_minor from range({rows}) t(i)",
     "fct_breaks": "select 'b' || i as break_id, 'amount_mismatch' as break_type, 'open' as status, "
     "date '{night}' as opened_on, null::date as closed_on, 250 as amount_at_risk_minor, 'CNY' as currency, "
+    'case when i = 1 then \'{{"account":"110905000010001234","acquirer":null}}\' else \'{{}}\' end as detail, '
     "date '{night}' as run_date from range(3) t(i)",
     "dispute_candidates": "select 'c1' as candidate_id, 'amount_mismatch' as break_type, 'CNY' as currency, "
     "250 as amount_at_risk_minor, 'open' as status, date '{night}' as run_date",
-    "fct_payouts": "select 'p1' as payout_id, date '{night}' as run_date, true as is_final",
+    "fct_payouts": "select 'p1' as payout_id, '110905000010001234' as settlement_account, "
+    "date '{night}' as run_date, true as is_final",
     "fct_match_suggestions": "select 'i1' as item_id, 'i2' as settlement_item_id, date '{night}' as run_date",
     "rpt_terminal_health": "select 'T1' as terminal_id, date '{night}' as run_date, false as is_final",
     "rpt_daily_control": "select date '{night}' as run_date, 'terminal' as side, 99 as explained_minor, "
@@ -62,7 +64,8 @@ MARTS = {
     "fct_files": "select * from (values ('f1', 'loaded', 'a.csv', null), ('f2', 'missing', null, 'not here')) "
     "t(file_id, state, file_name, reason), (select 'terminal_log' as source, 'log' as logical_name, "
     "date '{night}' as run_date, true as is_final)",
-    "dim_merchants": "select 'M1' as merchant_id, date '{night}' as run_date",
+    "dim_merchants": "select 'M1' as merchant_id, '110905000010001234' as settlement_account, "
+    "date '{night}' as run_date",
     "dim_terminals": "select 'T1' as terminal_id, date '{night}' as run_date",
     "dim_break_types": "select 'amount_mismatch' as break_type, date '{night}' as run_date",
 }
