@@ -55,6 +55,7 @@ def test_accept__a_file_that_came_short_at_first__the_nights_are_as_if_it_had_co
 
     assert said(home) == said(two)
     assert said(home, "before_decision_1") == before_both
+    assert home.run("audit", "verify")["sound"]
     assert decided["decision"]["superseded_run_date"] == str(NIGHT_1)
     assert [night["run_date"] for night in decided["nights"]] == [str(NIGHT_1), str(NIGHT_2)]
     assert all(night["digest_before"] != night["digest_after"] for night in decided["nights"])

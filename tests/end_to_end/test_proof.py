@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import pypdfium2
 import pytest
 
 from posrecon.audit.log import log_files, read_records
+from posrecon.files import sha256_of
 from posrecon.landing.archive import blob_path
 from posrecon.landing.receipts import read_receipts
 from posrecon.proof.control_report import collect, write
@@ -161,6 +163,24 @@ def test_docs_page__ten_traces__are_what_trace_says(settings: Settings) -> None:
     )
     assert page.count("\n## ") == 10
     assert "DOES NOT TIE" not in page
+
+
+def test_docs_page__every_line_shown__stands_in_the_received_file_of_that_hash(prepared: Path) -> None:
+    page = (PROJECT_ROOT / "docs" / "trace.md").read_text(encoding="utf-8")
+    inbox = {path.name: path for path in (prepared / "inbox").rglob("*") if path.is_file()}
+    shown = re.findall(
+        r"^  (terminal log|settlement|bank): (.+?):(\d+)(?:  -?\d+)?\n    SHA-256 (\w{64})\n    \| (.*)$",
+        page,
+        re.MULTILINE,
+    )
+    assert len(shown) >= 10
+    for side, name, line, sha256, text in shown:
+        assert sha256_of(inbox[name]) == sha256
+        content = inbox[name].read_bytes().decode("gbk" if side == "settlement" else "utf-8")
+        lines = [one for one in content.splitlines() if side != "bank" or one.startswith(":61:")]
+        received = lines[int(line) - 1]
+        pattern = re.escape(text).replace(r"\*", r"[\d*]")
+        assert re.fullmatch(rf"{pattern}\s*", received), (name, line)
 
 
 def test_control_report__adds_up_and_is_printed_with_every_character(

@@ -1,6 +1,7 @@
 """The verdict of a night, and the traps of the library that would lose disputes silently."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -117,7 +118,8 @@ def test_candidate__has_place_route_clock_and_evidence(night: tuple[Settings, Va
 def test_data_docs__every_page__loads_nothing_from_a_server(night: tuple[Settings, Validation]) -> None:
     _, verdict = night
     pages = sorted(verdict.data_docs.parent.rglob("*.html"))
-    assert len(pages) == 9
+    # Great Expectations: index, suites, verdicts; ours: index, trends, the night and its candidates.
+    assert len(pages) == 9 + 4
     for page in pages:
         text = page.read_text(encoding="utf-8")
         assert data_docs.external_references(text) == []
@@ -133,6 +135,43 @@ def test_data_docs__every_local_reference__exists(night: tuple[Settings, Validat
             assert (page.parent / reference).resolve().is_file(), f"{page}: {reference}"
             checked += 1
     assert checked >= 9 * 10
+
+
+def test_auditor_pages__from_the_index_to_rule_evidence_and_candidates__every_link_leads_somewhere(
+    night: tuple[Settings, Validation],
+) -> None:
+    _, verdict = night
+    root = verdict.data_docs.parent.resolve()
+    assert 'href="auditors.html"' in (root / "index.html").read_text(encoding="utf-8")
+    pages = ("auditors.html", "trends.html", f"nights/{RUN_DATE}.html", f"candidates/{RUN_DATE}.html")
+    for name in pages:
+        page = root / name
+        for address in re.findall(r'<a href="([^"]+)"', page.read_text(encoding="utf-8")):
+            path, _, anchor = address.partition("#")
+            target = (page.parent / path).resolve()
+            assert target.is_file(), f"{name}: {address}"
+            if anchor:
+                assert f'id="{anchor}"' in target.read_text(encoding="utf-8"), f"{name}: {address}"
+
+
+def test_auditor_pages__counts_and_money__are_those_of_the_verdict(
+    night: tuple[Settings, Validation],
+) -> None:
+    settings, verdict = night
+    root = verdict.data_docs.parent
+    page = (root / "nights" / f"{RUN_DATE}.html").read_text(encoding="utf-8")
+    for rule in verdict.rules:
+        assert f"#{rule.rule_id}" in page
+        if rule.count:
+            assert f"{rule.count:,}" in page
+    assert "4,530,150.00 CNY" in page
+    (count,) = query(settings, "select count(*) from marts.dispute_candidates where status = 'open'")[0]
+    assert f">{count:,}</a>" in (root / "auditors.html").read_text(encoding="utf-8")
+    candidates = (root / "candidates" / f"{RUN_DATE}.html").read_text(encoding="utf-8")
+    assert "29,000 more of less money" in candidates
+    assert "terminal_log_20261111.csv:1" in candidates
+    trends = (root / "trends.html").read_text(encoding="utf-8")
+    assert trends.count("<svg") == len(verdict.rules)
 
 
 def test_data_docs__a_dispute_page__shows_notes_count_and_money(night: tuple[Settings, Validation]) -> None:

@@ -123,6 +123,7 @@ def manifest_sha256(manifest: Manifest) -> str:
 def validation_files(settings: Settings, run_date: date) -> Iterator[Path]:
     """The verdicts of Great Expectations for a night, as they are kept."""
     yield from sorted((settings.state / "gx" / "results").glob(f"*/{run_date}/*/*.json"))
+    yield from (settings.state / "gx" / "rules").glob(f"{run_date}.json")
 
 
 def _received(settings: Settings, run_date: date, *, mode: str) -> dict[str, Any]:

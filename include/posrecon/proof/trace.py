@@ -172,7 +172,7 @@ def _candidate(
     rows = rows_of(published, "select * from dispute_candidates where candidate_id = ?", [key])
     if not rows:
         return None
-    lines = _evidence(settings, published, _named(rows[0]), limit)
+    lines = _evidence(settings, published, _break_lines(published, rows[0]), limit)
     return Trace(key, "candidate", rows[0], lines=lines, line_count=len(lines), parts=(rows[0]["break_id"],))
 
 
@@ -181,13 +181,18 @@ def _break(settings: Settings, published: duckdb.DuckDBPyConnection, key: str, l
     if not rows:
         return None
     row = rows[0]
-    named = _named(row)
     parts = [part for part in (row["item_id"], row["payout_id"]) if part]
+    lines = _evidence(settings, published, _break_lines(published, row), limit)
+    return Trace(key, "break", row, lines=lines, line_count=len(lines), parts=tuple(dict.fromkeys(parts)))
+
+
+def _break_lines(published: duckdb.DuckDBPyConnection, row: Row) -> list[tuple[str, str, int]]:
+    """The lines that a break or its candidate stands on."""
+    named = _named(row)
     if not named and row["payout_id"]:
         # A payout that never came has no line of its own: its lines are those that should have paid.
         named = [one for one, _ in _payout_lines(published, row["payout_id"])]
-    lines = _evidence(settings, published, named, limit)
-    return Trace(key, "break", row, lines=lines, line_count=len(lines), parts=tuple(dict.fromkeys(parts)))
+    return named
 
 
 def _item(settings: Settings, published: duckdb.DuckDBPyConnection, key: str, limit: int) -> Trace | None:

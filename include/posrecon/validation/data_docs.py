@@ -47,6 +47,8 @@ _FOOTER = re.compile(r"<footer>.*?newsletter.*?</footer>", re.DOTALL | re.IGNORE
 _CSS_REFERENCE = re.compile(r"""url\(\s*["']?((?:https?:)?//[^"')]+)["']?\s*\)""", re.IGNORECASE)
 _STATIC = re.compile(r"""(\b(?:src|href)\s*=\s*["'])(?:\.\.?/)+static/(?!assets/)""", re.IGNORECASE)
 _LOGO = "great-expectations-web-assets"
+# Folders with pages of every night; all else at the top is made anew each night.
+KEPT = frozenset({"validations", "nights", "candidates"})
 _DONE = '<meta name="generator" content="posrecon data docs">'
 
 
@@ -148,7 +150,9 @@ def _written_tonight(root: Path, run_date: str) -> Callable[[str, list[str]], se
     def ignored(folder: str, names: list[str]) -> set[str]:
         relative = Path(folder).resolve().relative_to(root)
         if relative == Path():
-            return {name for name in names if name != "validations"}
+            return {name for name in names if name not in KEPT}
+        if relative.parts[0] in ("nights", "candidates"):
+            return {name for name in names if name == f"{run_date}.html"}
         return {name for name in names if len(relative.parts) > 1 and name == run_date}
 
     return ignored

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from posrecon.errors import NightError
 from posrecon.files import write_json
 from posrecon.settings import Settings
-from posrecon.validation import candidates, catalogue, data_docs, policy
+from posrecon.validation import auditor_pages, candidates, catalogue, data_docs, policy
 from posrecon.warehouse.connection import connect
 
 if TYPE_CHECKING:
@@ -98,14 +98,18 @@ def validate(settings: Settings, run_date: date) -> Validation:
         _close(context)
     outcomes = dict(_outcomes(result))
     _normalise_results(settings, run_date)
+    results = tuple(
+        _rule_result(rule, outcomes[rule_id]) for rule_id, rule in rules.rules.items() if rule_id in outcomes
+    )
+    auditor_pages.keep(settings, run_date, results)
     index = _build_data_docs(settings, context, run_date, result, site)
     _check_all_judged(rules, outcomes)
-    results = tuple(_rule_result(rule, outcomes[rule_id]) for rule_id, rule in rules.rules.items())
     _check_data_quality(results, run_date, index)
 
     marked = {rule.rule_id: _marked(outcomes[rule.rule_id]) for rule in rules.dispute_rules}
     with connect(settings, settings.warehouse) as connection:
         counts = candidates.write(connection, run_date, marked)
+        auditor_pages.write_candidates(settings, connection, run_date)
     return Validation(run_date, results, counts, index)
 
 
@@ -337,5 +341,6 @@ def _build_data_docs(
             f"not rendered: {', '.join(unrendered) or 'none'}.",
             next_step="Its log says why; run the night again.",
         )
+    auditor_pages.write_pages(settings, site, run_date)
     data_docs.finish_site(site)
     return data_docs.show_site(settings, site)

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from posrecon.audit.anchor import anchor_files
 from posrecon.audit.log import NO_RECORD, Record, log_files, read_records, record
 from posrecon.errors import UsageError
 from posrecon.landing.archive import blob_path
+from posrecon.landing.decisions import Decision, write_decision
 from posrecon.landing.receipts import read_receipts
 from posrecon.proof import nights
 from posrecon.proof.verify import Fault, verify
@@ -300,6 +302,45 @@ def test_home_of_an_older_release__is_taken_over_once(tmp_path: Path) -> None:
     assert verify(settings).sound
     flip(settings.published / read_manifest(settings, FIRST).tables["fct_breaks"].file, 0)
     assert not verify(settings).sound
+
+
+def decided(settings: Settings) -> Path:
+    """A decision about a held file, as a night that is decided about leaves it; returns its file."""
+    decision = Decision(
+        decision_no=1, action="reject", file_id="aaaa", file_name="log.csv", sha256="aa", run_date=FIRST,
+        logical_name="log", superseded_file_id=None, superseded_file_name=None, superseded_run_date=None,
+        reason="sent by mistake", decided_by="li", decided_at=datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC),
+    )  # fmt: skip
+    write_decision(settings, decision)
+    return settings.archive / "decisions" / "00000001.json"
+
+
+def test_decision__without_a_record__is_a_fault_until_a_night_records_it(settings: Settings) -> None:
+    decided(settings)
+    assert first_fault(settings).what == "a decision that no record knows"
+
+    nights.begin(settings)
+    nights.begin(settings)
+
+    assert verify(settings).sound
+    made = [one for one in read_records(settings) if one.kind == "file_decided"]
+    assert [(one.by, one.payload["reason"]) for one in made] == [("li", "sent by mistake")]
+
+
+@pytest.mark.parametrize("deleted", [False, True], ids=["changed", "deleted"])
+def test_decision__changed_or_deleted__is_found_and_named(settings: Settings, deleted: bool) -> None:
+    path = decided(settings)
+    nights.begin(settings)
+    if deleted:
+        path.unlink()
+    else:
+        path.write_text(path.read_text().replace("by mistake", "on purpose"))
+
+    fault = first_fault(settings)
+
+    assert fault.file == "archive/decisions/00000001.json"
+    assert ("missing" in fault.what) == deleted
+    assert fault.record == 14
 
 
 def test_empty_home__has_nothing_to_prove(tmp_path: Path) -> None:
