@@ -10,7 +10,7 @@ from tests.architecture.repository import PACKAGE, at, imported, module_name, py
 FOUNDATION = frozenset(
     {
         "errors", "exports", "money", "pdf", "banking_calendar", "files",
-        "errors", "money", "pdf", "banking_calendar", "files", "redaction",
+        "redaction",
         "reference_tables", "secrets", "settings", "sources",
     }
 )  # fmt: skip
