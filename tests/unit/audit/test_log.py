@@ -223,7 +223,10 @@ def test_environment__secrets_and_passwords__are_not_in_it(tmp_path: Path) -> No
     assert "hidden-word" not in text
     assert plain_settings(settings)["token_key"] == "set"
     assert plain_settings(settings)["archive_key"] == ""
-    assert plain_settings(settings)["cases_url"] == "postgresql://***@db.example/cases"
+    assert plain_settings(settings)["cases_url"] == "set"
+    # An address among settings that are not secret loses user and password.
+    addressed = settings.model_copy(update={"zone": "sftp://desk:hidden-word@files.example/in"})
+    assert plain_settings(addressed)["zone"] == "sftp://***@files.example/in"
     assert facts["packages"]["duckdb"]
     assert len(facts["project_sha256"]) == 64
     assert canonical(facts)
