@@ -128,7 +128,7 @@ def trace(
 
     found = follow(Settings(), key, limit=limit)
     if as_json:
-        _print_json(found.as_dict())
+        print_json(found.as_dict())
     else:
         print(as_text(found))
     raise typer.Exit(1 if found.ties is False else 0)
@@ -153,7 +153,7 @@ def control(
     settings = Settings()
     path = write(settings, month)
     if as_json:
-        _print_json({"file": str(path), **asdict(collect(settings, month))})
+        print_json({"file": str(path), **asdict(collect(settings, month))})
     else:
         print(f"{path}\n{path.with_suffix('.json')}")
 

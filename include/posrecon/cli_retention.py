@@ -1,10 +1,11 @@
 """`posrecon retention`: what is kept how long, holds, and what goes for good."""
 
-import json
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from posrecon.console import print_json
 
 if TYPE_CHECKING:
     from posrecon.proof.retention import Expired
@@ -43,7 +44,7 @@ def apply(
     day = as_of.date() if as_of else _last_night(settings)
     found = retention.plan(settings, day) if dry_run else retention.apply(settings, day, by=by)
     if as_json:
-        _print_json({"as_of": day, "dry_run": dry_run, "files": retention.as_rows(found)})
+        print_json({"as_of": day, "dry_run": dry_run, "files": retention.as_rows(found)})
     else:
         _show(found, day, dry_run=dry_run)
 
@@ -72,7 +73,7 @@ def hold(
         Settings(), first=first.date(), last=last.date(), reason=reason, feed=feed, file=file, by=by
     )
     if as_json:
-        _print_json(asdict(placed))
+        print_json(asdict(placed))
     else:
         print(f"Hold {placed.hold_no}: nights {placed.first} to {placed.last} are kept until it is released.")
 
@@ -101,7 +102,7 @@ def holds_(as_json: JsonOption = False) -> None:
 
     found = holds(Settings())
     if as_json:
-        _print_json([asdict(one) for one in found])
+        print_json([asdict(one) for one in found])
         return
     for one in found:
         parts = [f"nights {one.first} to {one.last}"]
@@ -136,7 +137,3 @@ def _show(found: "list[Expired]", day: date, *, dry_run: bool) -> None:
         if one.kept_by:
             print(f"KEPT {one.subject} {one.run_date} {one.file}: {one.kept_by}")
     print(f"As of {day}: {sum(counts.values()):,} files {word}.")
-
-
-def _print_json(content: Any) -> None:
-    print(json.dumps(content, ensure_ascii=False, indent=2, default=str))

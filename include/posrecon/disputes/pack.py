@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 
+from posrecon.audit import record
 from posrecon.disputes.complaint import Complaint, Story, breaks_of, money, story_of
 from posrecon.errors import UsageError
 from posrecon.exports import csv_text
@@ -71,7 +72,8 @@ def build_pack(settings: Settings, complaint: Complaint, folder: Path) -> Pack:
             f"{complaint.reference}: the case has no breaks, so there is nothing to complain about.",
             next_step="Add its breaks first: posrecon cases show says what it holds.",
         )
-    with open_published(settings) as published:
+    # The other side must know the account; whoever builds a pack is authorised to see it whole.
+    with open_published(settings, is_whole=True) as published:
         rows = breaks_of(published, complaint.break_ids)
         stories = [story_of(settings, published, row) for row in rows[:TOLD]]
         received = _received_files(published, rows)
@@ -95,9 +97,12 @@ def build_pack(settings: Settings, complaint: Complaint, folder: Path) -> Pack:
     target = folder / f"complaint_{complaint.reference}.zip"
     with written_aside(target) as aside:
         _write_zip(aside, parts, run_date)
+    sha256 = _sha256(target.read_bytes())
+    facts = {"what": "complaint pack", "case": complaint.reference, "file": target.name, "sha256": sha256}
+    record(settings, "export", facts | {"breaks": len(rows), "run_date": run_date})
     return Pack(
         path=target,
-        sha256=_sha256(target.read_bytes()),
+        sha256=sha256,
         run_date=run_date,
         breaks=len(rows),
         told=len(stories),
