@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -97,17 +98,16 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return Settings(home=tmp_path_factory.mktemp("scheduler"))
 
 
-@pytest.fixture(scope="module")
-def airflow(settings: Settings) -> Iterator[Airflow]:
+@contextmanager
+def standalone(settings: Settings, **extra: str) -> Iterator[Airflow]:
+    """A running Airflow on a home, its nightly DAG switched on; `extra` is added to its environment."""
     env = airflow_environment(settings.home)
-    simulate = "from posrecon.simulate import simulate; import sys, pathlib; "
-    simulate += "simulate(pathlib.Path(sys.argv[1]), seed=7, nights=3, rows=600)"
-    run_python(["-c", simulate, str(settings.inbox)], env, timeout_s=120)
     port, log = free_port(), settings.home / "airflow" / "standalone.log"
+    own = {"POSRECON_HOME": str(settings.home), "PYTHONPATH": env["PYTHONPATH"]}
     with log.open("wb") as noise:
         process = subprocess.Popen(
             [sys.executable, "-m", "posrecon.local_airflow", "up", "--port", str(port)],
-            env=os.environ | {"POSRECON_HOME": str(settings.home), "PYTHONPATH": env["PYTHONPATH"]},
+            env=os.environ | own | extra,
             cwd=PROJECT_ROOT,
             stdout=noise,
             stderr=subprocess.STDOUT,
@@ -128,6 +128,15 @@ def airflow(settings: Settings) -> Iterator[Airflow]:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def airflow(settings: Settings) -> Iterator[Airflow]:
+    simulate = "from posrecon.simulate import simulate; import sys, pathlib; "
+    simulate += "simulate(pathlib.Path(sys.argv[1]), seed=7, nights=3, rows=600)"
+    run_python(["-c", simulate, str(settings.inbox)], airflow_environment(settings.home), timeout_s=120)
+    with standalone(settings) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
