@@ -32,3 +32,15 @@
 {% macro spark__json_detail(pairs) -%}
     to_json(named_struct({% for name, expression in pairs %}'{{ name }}', {{ expression }}{{ ', ' if not loop.last }}{% endfor %}))
 {%- endmacro %}
+
+{# A text in blanks, with blanks around every character that is neither letter nor digit: words are then found by
+   `contains`, and a hyphen or a stroke is a word of its own. #}
+{% macro spaced(expression) -%}
+    {{ return(adapter.dispatch('spaced', 'posrecon')(expression)) }}
+{%- endmacro %}
+{% macro default__spaced(expression) -%}
+    (' ' || regexp_replace({{ expression }}, '([^0-9A-Za-z])', ' \1 ', 'g') || ' ')
+{%- endmacro %}
+{% macro spark__spaced(expression) -%}
+    (' ' || regexp_replace({{ expression }}, '([^0-9A-Za-z])', ' $1 ') || ' ')
+{%- endmacro %}

@@ -18,9 +18,11 @@
     end
 {%- endmacro %}
 
-{# The name under which a payout is known everywhere. #}
-{% macro payout_id(acquirer, merchant_id, settlement_date) -%}
+{# The name under which a payout is known everywhere. Money in another currency than the merchant's own is a payout of
+   its own, and says so. #}
+{% macro payout_id(acquirer, merchant_id, settlement_date, currency, merchant_currency) -%}
     {{ acquirer }} || ':' || {{ merchant_id }} || ':' || cast({{ settlement_date }} as varchar)
+    || case when {{ currency }} = coalesce({{ merchant_currency }}, 'CNY') then '' else ':' || {{ currency }} end
 {%- endmacro %}
 
 {# Tonight's settlement lines of every acquirer; their staging models have the same columns. #}
@@ -29,4 +31,9 @@
     select * from {{ ref('stg_' ~ feed ~ '__settlement_lines') }}
     {{ 'union all' if not loop.last }}
     {%- endfor %}
+{%- endmacro %}
+
+{# A run of STANs as people write it: 000100-000105. #}
+{% macro stan_run(first_stan, last_stan) -%}
+    lpad(cast({{ first_stan }} as varchar), 6, '0') || '-' || lpad(cast({{ last_stan }} as varchar), 6, '0')
 {%- endmacro %}

@@ -4,7 +4,7 @@
 {% set needed = [
     ('settlement_due_days', 'card'), ('settlement_due_days', 'wechat'), ('settlement_due_days', 'alipay'),
     ('clearing_cut_off_hour', 'card'), ('clearing_cut_off_hour', 'wechat'), ('clearing_cut_off_hour', 'alipay'),
-    ('excluded_watch_days', '*'), ('fee_tolerance_minor', '*'), ('terminal_log_grace_days', '*'),
+    ('excluded_watch_days', '*'), ('late_record_days', '*'), ('fee_tolerance_minor', '*'), ('terminal_log_grace_days', '*'),
     ('payout_due_days', 'other'), ('payout_window_days', '*'), ('suggestion_window_s', '*'), ('suggestion_group_max', '*'),
 ] %}
 {% for rule in var('match_ladder') %}{% do needed.append(('match_window_s', rule.name)) %}{% endfor %}

@@ -26,7 +26,8 @@ insert into raw.files (file_no, file_id, source, feed, logical_name, logical_key
 insert into raw.file_names select file_no, file_id, file_name from raw.files;
 insert into raw.file_names values (1, 'f1', 'old.csv'), (2, 'f2', 'INN26111088ZM_UP1');
 insert into raw.expected_files values ('unionpay_zm', 'unionpay', 'zm2', 'UP2', '2026-11-12');
-insert into raw.quarantined_records values (11, 5, 'amount "x" is no number', 'T1,x');
+insert into raw.quarantined_records (file_no, line_no, reason, record_masked) values
+    (11, 5, 'amount "x" is no number', 'T1,x');
 insert into raw.merchants (merchant_id, settlement_account, unionpay_mer_id, currency) values
     ('M1', 'A1', 'UP1', 'CNY');
 insert into raw.terminal_events (file_no, line_no, merchant_id, terminal_id, batch_no, stan, rrn, txn_type, channel,

@@ -567,6 +567,7 @@ def write_records(
     parameters: Mapping[str, Any],
     reads_again: bool = False,
     record_sql: str = "rtrim(line, chr(13) || chr(10))",
+    refused_sql: str = "",
 ) -> tuple[int, int, Path, Path | None]:
     """Write the good records and the refused ones of a file as zstd Parquet.
 
@@ -581,6 +582,7 @@ def write_records(
         parameters: Bound values of the query, beside those of every delimited file.
         columns: Columns of the dataset after file_no and line_no.
         record_sql: What quarantine keeps of a record, before it is masked.
+        refused_sql: Further columns of the quarantine, after a comma; over `typed`.
 
     Returns:
         (loaded, quarantined, Parquet of the dataset, Parquet of the refused records or None).
@@ -614,7 +616,7 @@ def write_records(
             reads_again,
             connection,
             f"{ctes} select $file_no::bigint as file_no, line_no, mask_text(reason) as reason,"
-            f" mask_text({record_sql}) as record_masked from typed where reason is not null",
+            f" mask_text({record_sql}) as record_masked{refused_sql} from typed where reason is not null",
             refused_out,
             bound,
         )

@@ -19,6 +19,7 @@ from posrecon.formats.masking import mask_text
 from posrecon.formats.terminal_csv import (
     EVENT_COLUMNS,
     LOG_COLUMNS,
+    TRACE_SQL,
     events_parameters,
     events_sql,
     total_of,
@@ -176,6 +177,7 @@ def _parse_json_lines(job: Job) -> Parsed:
             columns=EVENT_COLUMNS,
             dataset="terminal_events",
             parameters=events_parameters(connection, job) | {"usual": usual},
+            refused_sql=TRACE_SQL,
         )
         if loaded == 0:
             _require_a_log(connection, refused, job)
@@ -275,7 +277,7 @@ def _parse_parquet(job: Job) -> Parsed:
             quarantined = _copy(
                 connection,
                 f"{ctes} select {job.file_no}::bigint as file_no, line_no, mask_text(reason) as reason,"
-                " mask_text(line) as record_masked from typed where reason is not null",
+                f" mask_text(line) as record_masked{TRACE_SQL} from typed where reason is not null",
                 refused,
                 parameters,
             )

@@ -87,7 +87,9 @@ def _expose_raw(warehouse: duckdb.DuckDBPyConnection, settings: Settings, run_da
         elif table.name == "banking_calendar":
             _create_view(warehouse, "raw", table, [_write_calendar(settings)])
         elif table.name == "quarantined_records":
-            _create_view(warehouse, "raw", table, _partitions(settings.quarantine / tonight, loaded))
+            _create_view(
+                warehouse, "raw", table, _partitions(settings.quarantine / tonight, loaded), may_lack=True
+            )
         elif table.name in REFERENCE_TABLES:
             _create_view(
                 warehouse, "raw", table, reference_in_force(warehouse, settings, table.name, until=run_date)
@@ -119,14 +121,20 @@ def _create_view(
     paths: Sequence[Path],
     *,
     where: str = "true",
+    may_lack: bool = False,
 ) -> None:
-    """One view with exactly the declared columns and types; no rows when there is no file."""
+    """One view with exactly the declared columns and types; no rows when there is no file.
+
+    When the files `may_lack` a column, it is null: layouts keep more or less of what they refuse.
+    """
     target = f"{schema}.{identifier(table.name)}"
+    columns = ", ".join(f"cast(null as {c.data_type}) as {identifier(c.name)}" for c in table.columns)
     if not paths:
-        columns = ", ".join(f"cast(null as {c.data_type}) as {identifier(c.name)}" for c in table.columns)
         warehouse.execute(f"create view {target} as select {columns} where false")
         return
-    source = read_parquet(paths, union_by_name=len(paths) > 1)
+    source = read_parquet(paths, union_by_name=may_lack or len(paths) > 1)
+    if may_lack:
+        source = f"(select {columns} where false union all by name select * from {source})"
     try:
         warehouse.execute(f"create view {target} as select {table.projection} from {source} where {where}")
     except duckdb.Error as error:

@@ -16,6 +16,25 @@ missing_statements as (
 
 ),
 
+-- Money of a payout may stand in any statement of its account after the settlement date that has not come, and lines
+-- of it in any file of its acquirer for that day: without these, nobody can say who owes what.
+without_all_files as (
+
+    select distinct payouts.payout_id
+    from {{ ref('int_recon__payout_states') }} as payouts
+    left join missing_statements
+        on
+            payouts.settlement_account = missing_statements.logical_key
+            and payouts.settlement_date < missing_statements.business_date
+    left join {{ ref('int_recon__missing_files') }} as missing_lines
+        on
+            payouts.acquirer = missing_lines.feed
+            and payouts.acquirer_merchant_id = missing_lines.logical_key
+            and payouts.settlement_date = missing_lines.business_date
+    where missing_statements.logical_key is not null or missing_lines.logical_key is not null
+
+),
+
 missing_settlement as (
 
     select distinct
@@ -100,8 +119,7 @@ select
     cast(null as bigint) as subject_key,
     abs(payouts.received_minor - payouts.expected_net_minor) as amount_at_risk_minor,
     payouts.currency,
-    -- Without the statement of the due date, nobody can say that the bank did not pay.
-    missing_statements.logical_key is not null as file_missing,
+    without_all_files.payout_id is not null as file_missing,
     {{ json_detail([
         ('expected_net_minor', 'payouts.expected_net_minor'),
         ('received_minor', 'payouts.received_minor'),
@@ -111,10 +129,8 @@ select
     ]) }} as detail
 
 from {{ ref('int_recon__payout_states') }} as payouts
-left join missing_statements
-    on
-        payouts.settlement_account = missing_statements.logical_key
-        and payouts.due_date = missing_statements.business_date
+left join without_all_files
+    on payouts.payout_id = without_all_files.payout_id
 where
     payouts.state in ('short', 'over', 'not_received')
     or (payouts.state = 'ambiguous' and payouts.due_date < {{ run_date() }})

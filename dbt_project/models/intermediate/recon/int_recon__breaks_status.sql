@@ -1,5 +1,6 @@
 -- Grain: one row per break that tonight's data shows on the status of a record.
--- declined_but_settled, reversed_but_settled: a line whose event was never approved, or was taken back.
+-- declined_but_settled, reversed_but_settled: a line whose event was never approved, or was taken back, also on a night
+-- after the one that paired them: the pair stands, and is wrong.
 -- duplicate_in_*: the later copy of a record. chargeback: a dispute line, with its original where it is known.
 -- ambiguous_match: a member of a group that fits several ways.
 
@@ -40,45 +41,46 @@ where states.match_state = 'matched' and not states.expects_settlement
 union all
 
 select
-    'duplicate_in_terminal_log' as break_type,
-    duplicates.item_key,
-    cast(null as bigint) as line_key,
-    duplicates.item_key as subject_key,
-    pool.amount_minor as amount_at_risk_minor,
-    pool.currency,
+    'reversed_but_settled' as break_type,
+    item_key,
+    line_key,
+    item_key as subject_key,
+    amount_minor as amount_at_risk_minor,
+    currency,
     false as file_missing,
     {{ json_detail([
-        ('first_file', 'first_files.file_name'),
-        ('first_line', 'duplicates.first_item_key % 4294967296'),
+        ('not_expected_reason', 'voided_reason'),
+        ('settled_before_it', 'true'),
     ]) }} as detail
-from {{ ref('int_recon__terminal_duplicates') }} as duplicates
-inner join {{ ref('int_recon__terminal_pool') }} as pool
-    on duplicates.item_key = pool.item_key
-left join {{ ref('stg_landing__file_names') }} as first_files
-    on {{ int_div('duplicates.first_item_key', '4294967296') }} = first_files.file_no
+from {{ ref('int_recon__late_cancellations') }}
+where line_key is not null
 
 union all
 
+{% for break_type, copies, pool, key, money in [
+    ('duplicate_in_terminal_log', 'int_recon__terminal_duplicates', 'int_recon__terminal_pool', 'item_key', 'amount_minor'),
+    ('duplicate_in_settlement', 'int_recon__settlement_duplicates', 'int_recon__settlement_pool', 'line_key', 'gross_minor'),
+] %}
 select
-    'duplicate_in_settlement' as break_type,
-    cast(null as bigint) as item_key,
-    duplicates.line_key,
-    duplicates.line_key as subject_key,
-    abs(pool.gross_minor) as amount_at_risk_minor,
+    '{{ break_type }}' as break_type,
+    {% if key == 'item_key' %}duplicates.item_key{% else %}cast(null as bigint) as item_key{% endif %},
+    {% if key == 'line_key' %}duplicates.line_key{% else %}cast(null as bigint) as line_key{% endif %},
+    duplicates.{{ key }} as subject_key,
+    abs(pool.{{ money }}) as amount_at_risk_minor,
     pool.currency,
     false as file_missing,
     {{ json_detail([
         ('first_file', 'first_files.file_name'),
-        ('first_line', 'duplicates.first_line_key % 4294967296'),
+        ('first_line', 'duplicates.first_' ~ key ~ ' % 4294967296'),
     ]) }} as detail
-from {{ ref('int_recon__settlement_duplicates') }} as duplicates
-inner join {{ ref('int_recon__settlement_pool') }} as pool
-    on duplicates.line_key = pool.line_key
+from {{ ref(copies) }} as duplicates
+inner join {{ ref(pool) }} as pool
+    on duplicates.{{ key }} = pool.{{ key }}
 left join {{ ref('stg_landing__file_names') }} as first_files
-    on {{ int_div('duplicates.first_line_key', '4294967296') }} = first_files.file_no
+    on {{ int_div('duplicates.first_' ~ key, '4294967296') }} = first_files.file_no
 
 union all
-
+{% endfor %}
 select
     'chargeback' as break_type,
     cast(null as bigint) as item_key,

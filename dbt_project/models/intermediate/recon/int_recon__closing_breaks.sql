@@ -18,19 +18,23 @@ found as (
         || cast(coalesce(found.item_key, found.batch_close_key) % 4294967296 as varchar) as terminal_item_id,
         terminal_files.file_name as terminal_file,
         coalesce(found.item_key, found.batch_close_key) % 4294967296 as terminal_line,
-        items.channel as terminal_channel,
-        routed.acquirer as routed_acquirer,
-        coalesce(items.merchant_id, batches.merchant_id, found.merchant_id) as terminal_merchant_id,
-        coalesce(items.terminal_id, batches.terminal_id, found.terminal_id) as terminal_terminal_id,
-        items.txn_at as terminal_txn_at,
-        settlement_files.file_id || '-' || cast(lines.line_no as varchar) as settlement_item_id,
+        coalesce(items.channel, late.channel) as terminal_channel,
+        coalesce(routed.acquirer, late.acquirer) as routed_acquirer,
+        coalesce(items.merchant_id, late.merchant_id, batches.merchant_id, found.merchant_id)
+            as terminal_merchant_id,
+        coalesce(items.terminal_id, late.terminal_id, batches.terminal_id, found.terminal_id)
+            as terminal_terminal_id,
+        coalesce(items.txn_at, cast(late.txn_local as timestamp with time zone)) as terminal_txn_at,
+        settlement_files.file_id || '-' || cast(found.line_key % 4294967296 as varchar) as settlement_item_id,
         settlement_files.file_name as settlement_file,
-        lines.line_no as settlement_line,
+        found.line_key % 4294967296 as settlement_line,
+        {{ payout_id(
+            'lines.acquirer', 'lines.merchant_id', 'lines.settlement_date', 'lines.currency', 'merchants.currency'
+        ) }} as settlement_payout_id,
         lines.acquirer as settlement_acquirer,
         lines.merchant_id as settlement_merchant_id,
         lines.terminal_id as settlement_terminal_id,
         lines.txn_local as settlement_txn_local,
-        lines.settlement_date,
         payouts.acquirer as payout_acquirer,
         payouts.merchant_id as payout_merchant_id,
         entries.acquirer as entry_acquirer,
@@ -42,6 +46,11 @@ found as (
         on found.item_key = items.item_key
     left join {{ ref('int_recon__item_acquirers') }} as routed
         on found.item_key = routed.item_key
+    -- Of an earlier night, and taken back tonight.
+    left join {{ ref('int_recon__late_cancellations') }} as late
+        on
+            found.item_key = late.item_key
+            and found.line_key = late.line_key
     left join {{ ref('stg_terminal__batch_closes') }} as batches
         on found.batch_close_key = batches.batch_close_key
     -- The record after a gap may be of an earlier night and no longer in the pool; its key still says where it stands.
@@ -51,8 +60,10 @@ found as (
             = terminal_files.file_no
     left join {{ ref('int_recon__settlement_pool') }} as lines
         on found.line_key = lines.line_key
+    left join {{ ref('stg_reference__merchants') }} as merchants
+        on lines.merchant_id = merchants.merchant_id
     left join files as settlement_files
-        on lines.file_no = settlement_files.file_no
+        on {{ int_div('found.line_key', '4294967296') }} = settlement_files.file_no
     left join {{ ref('int_recon__payout_states') }} as payouts
         on found.payout_id = payouts.payout_id
     left join {{ ref('int_recon__bank_pool') }} as entries
@@ -79,6 +90,7 @@ identified as (
                 when found.subject_key = found.entry_key then found.bank_item_id
                 else found.terminal_item_id
             end
+            || coalesce('|' || found.subject_part, '')
         ) as break_id
     from found
 
@@ -89,6 +101,7 @@ opened_tonight as (
     select
         identified.break_id,
         identified.subject_key,
+        identified.subject_part,
         identified.item_id,
         identified.break_type,
         'open' as status,
@@ -116,14 +129,7 @@ opened_tonight as (
             identified.payout_merchant_id
         ) as merchant_id,
         coalesce(identified.terminal_terminal_id, identified.settlement_terminal_id) as terminal_id,
-        coalesce(
-            identified.payout_id,
-            {{ payout_id(
-                'identified.settlement_acquirer',
-                'identified.settlement_merchant_id',
-                'identified.settlement_date'
-            ) }}
-        ) as payout_id,
+        coalesce(identified.payout_id, identified.settlement_payout_id) as payout_id,
         coalesce(
             identified.terminal_txn_at,
             cast(identified.settlement_txn_local as timestamp with time zone)
@@ -186,12 +192,68 @@ explanations as (
 
 ),
 
+-- What changes a break that is found anew every night: it is closed on the night that no longer finds it.
+healed as (
+
+    select
+        'stan_gap' as break_type,
+        filled.item_key as subject_key,
+        {{ stan_run('filled.first_missing', 'filled.last_missing') }} as subject_part,
+        filled.first_item_key as cause_key,
+        case
+            when filled.came_count = filled.missing_count then 'all numbers came, the first with '
+            else
+                cast(filled.came_count as varchar) || ' of ' || cast(filled.missing_count as varchar)
+                || ' numbers came, what is still missing is open by itself; the first with '
+        end as cause
+    from {{ ref('int_recon__filled_gaps') }} as filled
+
+    union all
+
+    select
+        'batch_out_of_balance' as break_type,
+        totals.batch_close_key as subject_key,
+        cast(null as varchar) as subject_part,
+        totals.first_item_key as cause_key,
+        case
+            when totals.is_out_of_balance then 'the batch changed and is open with its new figures, by '
+            else 'the batch adds up, with '
+        end as cause
+    from {{ ref('int_recon__batch_totals') }} as totals
+    where totals.first_item_key is not null
+
+    union all
+
+    select
+        'orphan_reference' as break_type,
+        late.item_key as subject_key,
+        cast(null as varchar) as subject_part,
+        late.original_key as cause_key,
+        'the original came with ' as cause
+    from {{ ref('int_recon__late_originals') }} as late
+
+),
+
+healed_by as (
+
+    select
+        healed.break_type,
+        healed.subject_key,
+        healed.subject_part,
+        healed.cause || files.file_name || ' line ' || cast(healed.cause_key % 4294967296 as varchar) as explanation
+    from healed
+    inner join files
+        on {{ int_div('healed.cause_key', '4294967296') }} = files.file_no
+
+),
+
 carried as (
 
     select
         known.*,
         case
             when known.status = 'closed' then null
+            when identified.break_id is null and healed_by.explanation is not null then healed_by.explanation
             when
                 known.subject_key is not null
                 and known.break_type in (
@@ -219,6 +281,11 @@ carried as (
         on known.break_id = identified.break_id
     left join explanations
         on known.subject_key = explanations.subject_key
+    left join healed_by
+        on
+            known.subject_key = healed_by.subject_key
+            and known.break_type = healed_by.break_type
+            and coalesce(healed_by.subject_part, known.subject_part, '') = coalesce(known.subject_part, '')
     left join {{ ref('int_recon__payout_states') }} as payouts
         on
             known.payout_id = payouts.payout_id
@@ -231,6 +298,7 @@ carried as (
 select
     break_id,
     subject_key,
+    subject_part,
     item_id,
     break_type,
     case when closed_tonight_by is not null then 'closed' else status end as status,

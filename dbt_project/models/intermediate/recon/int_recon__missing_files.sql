@@ -1,5 +1,6 @@
 -- Grain: one row per expected file that has not come by tonight.
--- A refused, held or repeated file does not count as come: its rows are not in.
+-- A refused, held or repeated file does not count as come: its rows are not in. A statement is the account's for the
+-- day, in whatever format the bank sends it: an account that changes from MT940 to camt misses nothing.
 
 with
 
@@ -28,7 +29,7 @@ expected as (
 loaded as (
 
     select distinct
-        source,
+        case feed when 'bank' then feed else source end as sent_by,
         coalesce(logical_key, '') as logical_key,
         business_date
     from {{ ref('stg_landing__files') }}
@@ -46,7 +47,7 @@ select
 from expected
 left join loaded
     on
-        expected.source = loaded.source
+        case expected.feed when 'bank' then expected.feed else expected.source end = loaded.sent_by
         and expected.logical_key = loaded.logical_key
         and expected.business_date = loaded.business_date
-where loaded.source is null
+where loaded.sent_by is null

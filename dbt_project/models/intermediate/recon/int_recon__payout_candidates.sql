@@ -37,15 +37,16 @@ accounts as (
 
 ),
 
--- An id counts only as a whole word: M1 is not in M12. Ids of digits may stand next to letters (MID898…), so they
--- are looked for among the runs of digits.
+-- An id counts only as a whole word: M1 is not in M12, but it is in M1-20261113. Every other character gets blanks
+-- around it, in texts and in ids, so that an id with a hyphen is found as it is written. Ids of digits may stand next
+-- to letters (MID898…), so they are looked for among the runs of digits.
 texts as (
 
     select
         entry_key,
         acquirer,
         account,
-        ' ' || regexp_replace(narrative, '[^0-9A-Za-z_-]+', ' ', 'g') || ' ' as words,
+        {{ spaced('narrative') }} as words,
         ' ' || regexp_replace(narrative, '[^0-9]+', ' ', 'g') || ' ' as numbers
     from entries
 
@@ -57,7 +58,8 @@ ids as (
         acquirer,
         merchant_id,
         settlement_account,
-        merchant_id as id_text
+        merchant_id as id_text,
+        {{ spaced('merchant_id') }} as id_words
     from accounts
 
     union
@@ -66,28 +68,46 @@ ids as (
         acquirer,
         merchant_id,
         settlement_account,
-        acquirer_merchant_id as id_text
+        acquirer_merchant_id as id_text,
+        {{ spaced('acquirer_merchant_id') }} as id_words
     from accounts
     where acquirer_merchant_id is not null
 
 ),
 
-named as (
+found as (
 
     select distinct
         texts.entry_key,
-        ids.merchant_id
+        ids.merchant_id,
+        ids.id_words
     from texts
     inner join ids
         on
             texts.acquirer = ids.acquirer
             and texts.account = ids.settlement_account
     where
-        contains(texts.words, ' ' || ids.id_text || ' ')
+        contains(texts.words, ids.id_words)
         or (
             regexp_matches(ids.id_text, '^[0-9]+$')
             and contains(texts.numbers, ' ' || ids.id_text || ' ')
         )
+
+),
+
+-- Of two ids of which one begins the other (M1 and M1-2), a text that has the longer one means that.
+named as (
+
+    select distinct
+        found.entry_key,
+        found.merchant_id
+    from found
+    left join found as longer
+        on
+            found.entry_key = longer.entry_key
+            and found.id_words is distinct from longer.id_words
+            and contains(longer.id_words, found.id_words)
+    where longer.entry_key is null
 
 ),
 

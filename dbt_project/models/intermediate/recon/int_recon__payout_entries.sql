@@ -1,4 +1,5 @@
--- Grain: one row per accepted (payout, bank entry). A payout takes one entry a night; an entry pays one payout, or all
+-- Grain: one row per accepted (payout, bank entry). A payout takes one entry a night, or every one whose text names
+-- the merchant and the payout's own day: it may come in parts. An entry pays one payout, or all
 -- open payouts of one merchant or one account that share a date, when their sum is the amount to the last fen.
 -- The order is the strength of the evidence: a text that names the merchant goes before one that names nobody, an
 -- exact amount before a short or long one (whose text says the day, or which is the only one due), one payout before
@@ -74,7 +75,7 @@ where
             count(*) over (partition by entry_key) as group_count
         from {{ name }}__fits
     ) as counted
-    where counted.entry_count = 1 and counted.group_count = 1
+    where counted.group_count = 1{% if name != 'named_and_dated' %} and counted.entry_count = 1{% endif %}
 
 ),
 

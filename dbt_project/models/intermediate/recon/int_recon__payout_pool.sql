@@ -1,4 +1,4 @@
--- Grain: one row per payout (acquirer, merchant, settlement date) that tonight can still decide.
+-- Grain: one row per payout (acquirer, merchant, settlement date, currency) that tonight can still decide.
 -- Expected is the sum of the nets that the acquirer stated, over all lines of the day, later copies and
 -- chargebacks included: that is what the acquirer pays, whatever we think of each line.
 
@@ -23,17 +23,25 @@ tonight as (
 all_payouts as (
 
     select
-        {{ payout_id('acquirer', 'merchant_id', 'settlement_date') }} as payout_id,
-        acquirer,
-        merchant_id,
-        acquirer_merchant_id,
-        currency,
-        settlement_date,
-        line_count,
-        cast(expected_net_minor as bigint) as expected_net_minor,
+        {{ payout_id(
+            'tonight.acquirer',
+            'tonight.merchant_id',
+            'tonight.settlement_date',
+            'tonight.currency',
+            'merchants.currency'
+        ) }} as payout_id,
+        tonight.acquirer,
+        tonight.merchant_id,
+        tonight.acquirer_merchant_id,
+        tonight.currency,
+        tonight.settlement_date,
+        tonight.line_count,
+        cast(tonight.expected_net_minor as bigint) as expected_net_minor,
         cast(0 as bigint) as received_minor,
         cast(null as bigint) as first_entry_key
     from tonight
+    left join {{ ref('stg_reference__merchants') }} as merchants
+        on tonight.merchant_id = merchants.merchant_id
 
     union all
 

@@ -4,7 +4,13 @@ with
 
 received as (
 
-    select * from {{ ref('int_recon__payout_entries') }}
+    select
+        payout_id,
+        sum(amount_minor) as amount_minor,
+        min(entry_key) as first_entry_key,
+        min(funding_rule) as funding_rule
+    from {{ ref('int_recon__payout_entries') }}
+    group by payout_id
 
 ),
 
@@ -27,8 +33,8 @@ summed as (
         pool.due_date,
         pool.line_count,
         pool.expected_net_minor,
-        pool.received_minor + coalesce(received.amount_minor, 0) as received_minor,
-        coalesce(pool.first_entry_key, received.entry_key) as first_entry_key,
+        cast(pool.received_minor + coalesce(received.amount_minor, 0) as bigint) as received_minor,
+        coalesce(pool.first_entry_key, received.first_entry_key) as first_entry_key,
         received.funding_rule,
         undecided.payout_id is not null as is_undecided
     from {{ ref('int_recon__payout_pool') }} as pool

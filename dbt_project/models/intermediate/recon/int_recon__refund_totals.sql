@@ -86,7 +86,7 @@ everything as (
         events.txn_local,
         events.amount_minor,
         -- It may have been taken back since.
-        events.is_effective and voided.item_key is null as is_effective,
+        events.is_effective and voided.item_key is null and cancelled.item_key is null as is_effective,
         events.night_no
     from events
     inner join named
@@ -96,6 +96,8 @@ everything as (
             and events.original_reference = named.orig_rrn
     left join {{ ref('int_recon__voided_items') }} as voided
         on events.item_key = voided.item_key
+    left join {{ source('opening', 'cancelled_events') }} as cancelled
+        on events.item_key = cancelled.item_key
 
 ),
 

@@ -1,8 +1,8 @@
 -- Grain: one row per event that an approved void, reversal or pre-authorisation void takes back.
 -- The original is on the same terminal under orig_stan, in orig_batch_no or else the same batch. STANs wrap, so of
 -- several originals the last one before the void counts. A void that was itself reversed takes nothing back.
--- Logs come late: a void of an earlier night still takes back a sale of tonight, and a reversal of tonight still
--- undoes a void of an earlier night.
+-- Logs come late: a void of an earlier night still takes back a sale of tonight, a reversal of tonight still undoes a
+-- void of an earlier night, and a void of tonight takes back a sale that was paired on an earlier night.
 
 with
 
@@ -19,7 +19,8 @@ pool as (
         pool.txn_type,
         pool.is_approved,
         pool.txn_local,
-        pool.opening_voided_reason
+        pool.opening_voided_reason,
+        pool.opening_state
     from {{ ref('int_recon__terminal_pool') }} as pool
     left join {{ ref('int_recon__terminal_duplicates') }} as duplicates
         on pool.item_key = duplicates.item_key
@@ -27,9 +28,35 @@ pool as (
 
 ),
 
+named as (
+
+    select distinct
+        merchant_id,
+        terminal_id,
+        orig_stan as stan,
+        coalesce(orig_batch_no, batch_no) as batch_no
+    from pool
+    where
+        opening_state is null
+        and txn_type in ('void', 'reversal', 'preauth_void')
+        and is_approved
+
+),
+
 events as (
 
-    select * from pool
+    select
+        item_key,
+        merchant_id,
+        terminal_id,
+        batch_no,
+        stan,
+        orig_stan,
+        orig_batch_no,
+        txn_type,
+        is_approved,
+        txn_local
+    from pool
 
     union all
 
@@ -43,10 +70,36 @@ events as (
         known.orig_batch_no,
         known.txn_type,
         known.is_approved,
-        known.txn_local,
-        cast(null as varchar) as opening_voided_reason
+        known.txn_local
     from {{ source('opening', 'known_events') }} as known
     where known.txn_type in ('void', 'reversal', 'preauth_void') and known.is_approved
+
+    union all
+
+    -- Decided for good by an earlier night, and named by a cancellation of tonight.
+    select
+        known.item_key,
+        known.merchant_id,
+        known.terminal_id,
+        known.batch_no,
+        known.stan,
+        known.orig_stan,
+        known.orig_batch_no,
+        known.txn_type,
+        known.is_approved,
+        known.txn_local
+    from {{ source('opening', 'known_events') }} as known
+    inner join named
+        on
+            known.merchant_id = named.merchant_id
+            and known.terminal_id = named.terminal_id
+            and known.stan = named.stan
+            and known.batch_no is not distinct from named.batch_no
+    left join pool
+        on known.item_key = pool.item_key
+    where
+        pool.item_key is null
+        and not (known.txn_type in ('void', 'reversal', 'preauth_void') and known.is_approved)
 
 ),
 

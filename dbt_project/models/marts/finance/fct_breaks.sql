@@ -1,30 +1,36 @@
 -- Grain: one row per break ever opened (one item and one type), at its state after tonight.
+-- Ages run to the closing date, or to tonight: in calendar days, and in banking days after the opening date.
 
 select
-    break_id,
-    item_id,
-    break_type,
-    status,
-    opened_on,
-    closed_on,
-    closed_by,
-    cast(coalesce(closed_on, {{ run_date() }}) - opened_on as bigint) as age_days,
-    amount_at_risk_minor,
-    currency,
-    merchant_id,
-    terminal_id,
-    payout_id,
-    terminal_file,
-    terminal_line,
-    settlement_file,
-    settlement_line,
-    bank_file,
-    bank_line,
-    file_missing,
-    detail,
-    txn_at,
-    acquirer,
-    channel,
+    breaks.break_id,
+    breaks.item_id,
+    breaks.break_type,
+    breaks.status,
+    breaks.opened_on,
+    breaks.closed_on,
+    breaks.closed_by,
+    cast(coalesce(breaks.closed_on, {{ run_date() }}) - breaks.opened_on as bigint) as age_days,
+    cast(last_day.banking_day_no - first_day.banking_day_no as bigint) as age_banking_days,
+    breaks.amount_at_risk_minor,
+    breaks.currency,
+    breaks.merchant_id,
+    breaks.terminal_id,
+    breaks.payout_id,
+    breaks.terminal_file,
+    breaks.terminal_line,
+    breaks.settlement_file,
+    breaks.settlement_line,
+    breaks.bank_file,
+    breaks.bank_line,
+    breaks.file_missing,
+    breaks.detail,
+    breaks.txn_at,
+    breaks.acquirer,
+    breaks.channel,
     {{ run_date() }} as run_date
 
-from {{ ref('int_recon__closing_breaks') }}
+from {{ ref('int_recon__closing_breaks') }} as breaks
+inner join {{ ref('stg_reference__banking_calendar') }} as first_day
+    on breaks.opened_on = first_day.calendar_date
+inner join {{ ref('stg_reference__banking_calendar') }} as last_day
+    on coalesce(breaks.closed_on, {{ run_date() }}) = last_day.calendar_date

@@ -18,12 +18,17 @@ with
         states.is_final,
         fees.expected_fee_minor,
         files.file_id,
-        files.file_name
+        files.file_name,
+        {{ payout_id(
+            'pool.acquirer', 'pool.merchant_id', 'pool.settlement_date', 'pool.currency', 'merchants.currency'
+        ) }} as payout_id
     from {{ ref('int_recon__settlement_pool') }} as pool
     inner join {{ ref('int_recon__line_states') }} as states
         on pool.line_key = states.line_key
     left join {{ ref('int_recon__expected_fees') }} as fees
         on pool.line_key = fees.line_key
+    left join {{ ref('stg_reference__merchants') }} as merchants
+        on pool.merchant_id = merchants.merchant_id
     inner join {{ ref('stg_landing__file_names') }} as files
         on pool.file_no = files.file_no
     where states.item_key {{ is_paired }}
@@ -87,6 +92,7 @@ with_terminal as (
         lines.fee_minor,
         lines.expected_fee_minor,
         lines.net_minor,
+        lines.payout_id,
         items.file_name as terminal_file,
         items.line_no as terminal_line,
         lines.file_name as settlement_file,
@@ -137,6 +143,7 @@ without_terminal as (
         fee_minor,
         expected_fee_minor,
         net_minor,
+        payout_id,
         cast(null as varchar) as terminal_file,
         cast(null as bigint) as terminal_line,
         file_name as settlement_file,
@@ -193,7 +200,7 @@ select
     fee_minor,
     cast(expected_fee_minor as bigint) as expected_fee_minor,
     net_minor,
-    {{ payout_id('acquirer', 'merchant_id', 'settlement_date') }} as payout_id,
+    payout_id,
 
     ---------- evidence
     terminal_file,
