@@ -51,7 +51,9 @@ def deal(population: Population, columns: dict[str, Ints], *, seed: int, restart
     def has(condition: Bools) -> Bools:
         return np.bincount(group[condition[order]], minlength=len(begins)) > 0
 
-    unclear = np.isin(columns["kind"], (Kind.VOID, Kind.REVERSAL)) | np.isin(columns["fault"], UNLOGGED)
+    takes_back = np.isin(columns["kind"], (Kind.VOID, Kind.REVERSAL))
+    unclear = takes_back | np.isin(columns["fault"], UNLOGGED)
+    unclear[columns["original"][takes_back & (columns["original"] >= 0)]] = True
     is_twin = columns["twin_of"] >= 0
     twins = np.flatnonzero(is_twin)
     unclear[twins] = True

@@ -18,7 +18,7 @@ from posrecon.simulate.draft import (
 from posrecon.simulate.kinds import APPROVED, CURRENCIES, TIMED_OUT, WALLETS, Channel, Fault, Kind
 from posrecon.simulate.numbers import Bools, Ints, rank_within, stream
 from posrecon.simulate.population import Population
-from posrecon.simulate.scenes import Role, Stage, continue_today, play
+from posrecon.simulate.scenes import RARE_SCENES, Role, Stage, continue_today, play
 
 _SALE_FAULTS = (
     Fault.MISSING_IN_SETTLEMENT,
@@ -40,7 +40,7 @@ _GROUPS_PER_DAY = 10**6
 ROWS_FOR_ALL = 1000
 """Events per day from which on every day plays every scene."""
 ROWS_FOR_RARE = 4000
-"""Events per day from which on there are also the seldom cases of wallets."""
+"""Events per day from which on there is also what is seldom: more ways of wallets, voids after the money."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,11 @@ class Events:
     def clearing_day(self) -> Ints:
         """The day on which an event clears: 23:00:00 opens UnionPay's next one, midnight that of a wallet."""
         return self.day + ((self.second >= CUT_OFF_S) & (self.channel == Channel.CARD))
+
+    @property
+    def is_late_void(self) -> Bools:
+        """A void of an earlier day's sale."""
+        return (self.kind == Kind.VOID) & (self.original >= 0) & (self.day[self.original] < self.day)
 
     @property
     def last_four(self) -> Ints:
@@ -395,6 +400,8 @@ def _draw_day(
         budget=rows if everything else rows // 12,
         day=day,
     )
+    for scene in RARE_SCENES if rows >= ROWS_FOR_RARE else ():
+        scene(stage, scene_quota(rows))
     tomorrow += [(Role.REFUND, refunded_tomorrow), *stage.tomorrow]
     if population.quiet >= 0 and day % 2 == 0:
         tomorrow.append((Role.LARGE_REFUND, np.array([population.quiet], dtype=np.int64)))

@@ -21,6 +21,7 @@ class Role(IntEnum):
     SECOND_REFUND = 1
     RRN_AGAIN = 2
     LARGE_REFUND = 3
+    LATE_VOID = 4
 
 
 class Stage:
@@ -151,6 +152,11 @@ def declined_void(stage: Stage, count: int) -> None:
     draft = stage.draft
     sales = draft.take(count, stage.calm)
     draft.add(sales, kind=Kind.VOID, original=sales, second=draft.after(sales, 20, 300), response=DECLINED)
+
+
+def voided_tomorrow(stage: Stage, count: int) -> None:
+    """Voided on the day after, when the sale has settled and its batch is closed."""
+    stage.tomorrow.append((Role.LATE_VOID, stage.draft.take(count, stage.calm)))
 
 
 def rrn_again_today(stage: Stage, count: int) -> None:
@@ -344,6 +350,10 @@ SCENES: tuple[tuple[Callable[[Stage, int], None], int], ...] = (
 """Every scene, with the events that one of it adds."""
 
 
+RARE_SCENES: tuple[Callable[[Stage, int], None], ...] = (voided_tomorrow,)
+"""Scenes of days that are large enough for what is seldom; none adds events to its own day."""
+
+
 def play(stage: Stage, *, count: int, budget: int, day: int) -> None:
     """Play every scene `count` times, or, when the day is too small for all, some of them in turn.
 
@@ -371,9 +381,10 @@ def continue_today(draft: Draft, carried: dict[str, Ints]) -> None:
     part = rng.integers(100, np.maximum(full, 100) + 1)
     refunded = np.where(rng.random(count) < 0.5, full, part)
     again = role == Role.RRN_AGAIN
-    large = role == Role.LARGE_REFUND
-    amount = np.select([again, large], [amount + 300 * (np.arange(count) % 2), amount], refunded)
-    second = np.where(again | large, rng.integers(9, 20, count) * 3600, rng.integers(8 * 3600, 86_400, count))
+    late_void = role == Role.LATE_VOID
+    whole = (role == Role.LARGE_REFUND) | late_void
+    amount = np.select([again, whole], [amount + 300 * (np.arange(count) % 2), amount], refunded)
+    second = np.where(again | whole, rng.integers(9, 20, count) * 3600, rng.integers(8 * 3600, 86_400, count))
     draft.add_columns(
         {
             **{name: np.full(count, value, dtype=np.int64) for name, value in DEFAULTS.items()},
@@ -382,7 +393,7 @@ def continue_today(draft: Draft, carried: dict[str, Ints]) -> None:
                 for name in ("merchant", "terminal", "channel", "bin", "account_no", "check_digit")
             },
             "second": second,
-            "kind": np.where(again, Kind.SALE, Kind.REFUND).astype(np.int64),
+            "kind": np.select([again, late_void], [Kind.SALE, Kind.VOID], Kind.REFUND).astype(np.int64),
             "response": np.full(count, APPROVED, dtype=np.int64),
             "amount_minor": amount,
             "original": np.where(again, -1, yesterday),

@@ -282,7 +282,7 @@ def _table(event: Ints, events: Events, start: date) -> pa.Table:
     nobodys_stan = (events.counter[event] + 500_000) % 999_999 + 1
     midnight_us = (start - date(1970, 1, 1)).days * 86_400_000_000
     # Some devices leave the batch of the original out: it is then their own batch.
-    names_batch = by_stan & (events.terminal[event] % 2 == 0)
+    names_batch = by_stan & ((events.terminal[event] % 2 == 0) | events.is_late_void[event])
     return pa.table(
         {
             "n": np.arange(len(event)),

@@ -52,9 +52,10 @@ _COLUMNS = (
 )  # fmt: skip
 _NOTES = (
     "", "the line came late", "the copy is in the same file", "the copy is in another file",
-    "paid one banking day late", "interchangeable", "void", "reversal", "refund",
+    "paid one banking day late", "interchangeable", "void", "reversal", "refund", "voided after it was settled",
 )  # fmt: skip
 _INTERCHANGEABLE = 5
+_VOIDED_LATER = 9
 _ORPHAN_NOTES = {Kind.VOID: 6, Kind.REVERSAL: 7, Kind.REFUND: 8}
 _NULL = -(2**62)
 
@@ -146,6 +147,17 @@ def write_truth(
             **{column: values[rows] for column, values in pair.items()},
         )
 
+    late_voids = np.flatnonzero(events.is_late_void)
+    row_of_event = _first_position(event, np.ones(len(event), dtype=np.bool_), len(events))
+    rows = row_of_event[events.original[late_voids]]
+    labels.add(
+        len(rows),
+        break_no=break_no("reversed_but_settled"),
+        detected_day=np.maximum(night[rows], events.day[late_voids] + 1),
+        note_no=_VOIDED_LATER,
+        **{column: values[rows] for column, values in pair.items()},
+    )
+
     # ---------------------------------------------------------------- no counterpart
     never = np.isin(events.fault, (Fault.MISSING_IN_SETTLEMENT, Fault.OUT_OF_REACH))
     late = events.fault == Fault.LATE_SETTLEMENT
@@ -225,6 +237,33 @@ def write_truth(
         terminal_day=totals.day[wrong],
         terminal_line=totals.line_no[wrong],
         batch_file=1,
+    )
+    # A void after the close leaves the printed totals with a sale too many; of several the first one shows it.
+    voided = events.original[late_voids]
+    batches = int(events.batch.max(initial=0)) + 1
+    row_of_batch = {
+        key: row
+        for row, key in enumerate((totals.terminal * batches + totals.batch).tolist())
+        if totals.in_balance[row] and totals.currency[row] == 0
+    }
+    shown: dict[int, int] = {}
+    for key, day in zip(
+        (events.terminal[voided] * batches + events.batch[voided]).tolist(),
+        events.day[late_voids].tolist(),
+        strict=True,
+    ):
+        if key in row_of_batch:
+            shown[row_of_batch[key]] = min(day, shown.get(row_of_batch[key], day))
+    wrong = np.array(sorted(shown), dtype=np.int64)
+    labels.add(
+        len(wrong),
+        break_no=break_no("batch_out_of_balance"),
+        detected_day=np.array([shown[row] for row in wrong.tolist()], dtype=np.int64) + 1,
+        merchant=population.terminal_merchant[totals.terminal[wrong]],
+        terminal_day=totals.day[wrong],
+        terminal_line=totals.line_no[wrong],
+        batch_file=1,
+        note_no=_VOIDED_LATER,
     )
     after, first_missing, count = _holes(events, record_of_event >= 0)
     labels.add(
