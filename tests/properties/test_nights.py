@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as bounds
 from hypothesis import strategies as st
 
@@ -267,6 +267,11 @@ def believed(settings: Settings, written: Written) -> tuple[Counter[Any], Counte
 def test_belief__rows_in_another_order__is_the_same_up_to_line_numbers(
     project: tuple[Node, ...], scenario: Scenario, order: int
 ) -> None:
+    # Of records that are copies by definition and yet differ, the first one stands: there the order decides.
+    copies = Counter(
+        (one.terminal, one.day, one.stan, one.kind, one.second, one.amount_minor) for one in scenario.events
+    )
+    assume(max(copies.values()) == 1)
     beliefs = []
     for shuffled in (0, order):
         with home() as settings:
