@@ -228,43 +228,24 @@ def write_truth(
         )
 
     # ---------------------------------------------------------------- what terminals count themselves
-    wrong = np.flatnonzero(~totals.in_balance)
-    labels.add(
-        len(wrong),
-        break_no=break_no("batch_out_of_balance"),
-        detected_day=totals.day[wrong] + 1,
-        merchant=population.terminal_merchant[totals.terminal[wrong]],
-        terminal_day=totals.day[wrong],
-        terminal_line=totals.line_no[wrong],
-        batch_file=1,
-    )
-    # A void after the close leaves the printed totals with a sale too many; of several the first one shows it.
-    voided = events.original[late_voids]
-    batches = int(events.batch.max(initial=0)) + 1
-    row_of_batch = {
-        key: row
-        for row, key in enumerate((totals.terminal * batches + totals.batch).tolist())
-        if totals.in_balance[row] and totals.currency[row] == 0
-    }
-    shown: dict[int, int] = {}
-    for key, day in zip(
-        (events.terminal[voided] * batches + events.batch[voided]).tolist(),
-        events.day[late_voids].tolist(),
-        strict=True,
+    # A void after the close leaves the printed totals with a sale too many: a batch that was wrong before is wrong in
+    # another way from then on.
+    changed_day = _changed_later(events, totals, late_voids)
+    for wrong, opened, closed, note in (
+        (np.flatnonzero(~totals.in_balance), totals.day, changed_day, 0),
+        (np.flatnonzero(changed_day >= 0), changed_day, np.full_like(changed_day, -1), _VOIDED_LATER),
     ):
-        if key in row_of_batch:
-            shown[row_of_batch[key]] = min(day, shown.get(row_of_batch[key], day))
-    wrong = np.array(sorted(shown), dtype=np.int64)
-    labels.add(
-        len(wrong),
-        break_no=break_no("batch_out_of_balance"),
-        detected_day=np.array([shown[row] for row in wrong.tolist()], dtype=np.int64) + 1,
-        merchant=population.terminal_merchant[totals.terminal[wrong]],
-        terminal_day=totals.day[wrong],
-        terminal_line=totals.line_no[wrong],
-        batch_file=1,
-        note_no=_VOIDED_LATER,
-    )
+        labels.add(
+            len(wrong),
+            break_no=break_no("batch_out_of_balance"),
+            detected_day=opened[wrong] + 1,
+            merchant=population.terminal_merchant[totals.terminal[wrong]],
+            terminal_day=totals.day[wrong],
+            terminal_line=totals.line_no[wrong],
+            batch_file=1,
+            closed_day=np.where(closed[wrong] >= 0, closed[wrong] + 1, _NULL),
+            note_no=note,
+        )
     after, first_missing, count = _holes(events, record_of_event >= 0)
     labels.add(
         len(after),
@@ -351,6 +332,19 @@ def write_truth(
     )
     nights = int(due_day.size)
     return _write(labels.table(), path, population, start=start, nights=nights)
+
+
+def _changed_later(events: Events, totals: BatchTotals, late_voids: Ints) -> Ints:
+    """Per printed total, the day on which a void of the day after takes a sale out of its batch; -1 for none."""
+    batches = int(events.batch.max(initial=0)) + 1
+    voided = events.original[late_voids]
+    key = events.terminal[voided] * batches + events.batch[voided]
+    keys = totals.terminal * batches + totals.batch
+    # Such sales are in CNY, which has a total of its own; all voids of a batch come on one day.
+    rows = np.flatnonzero((totals.currency == 0) & np.isin(keys, key))
+    changed = np.full(len(keys), -1, dtype=np.int64)
+    changed[rows] = totals.day[rows] + 1
+    return changed
 
 
 def _holes(events: Events, is_logged: Bools) -> tuple[Ints, Ints, Ints]:
