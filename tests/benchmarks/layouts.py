@@ -27,6 +27,8 @@ from pathlib import Path
 import duckdb
 
 from posrecon.formats import LAYOUTS, Job
+from posrecon.formats.settlement import SETTLEMENT_SCHEMA
+from posrecon.formats.terminal_csv import EVENT_COLUMNS
 from posrecon.formats.unionpay_zm import offsets
 from posrecon.landing.sources import NameParts, Source, load_sources
 from posrecon.settings import PROJECT_ROOT, Settings
@@ -109,6 +111,33 @@ def _money(fen: int) -> str:
     return f"{'-' if fen < 0 else ''}{abs(fen) // 100}.{abs(fen) % 100:02d}"
 
 
+def _settlement(read: str, **columns: str) -> str:
+    """DuckDB's query of the same table as our readers write, from the expressions of its filled columns."""
+    types = {"string": "varchar", "int64": "bigint", "date32[day]": "date", "timestamp[us]": "timestamp"}
+    known = {
+        "file_no": "1", "line_no": "row_number() over ()", "acquirer": "'unionpay'", "line_kind": "'transaction'",
+        "currency": "'CNY'", "settlement_date": "date '2026-11-11'",
+    } | columns  # fmt: skip
+    fields = (
+        f"({known.get(field.name, 'null')})::{types[str(field.type)]} as {field.name}"
+        for field in SETTLEMENT_SCHEMA
+    )
+    return f"select {', '.join(fields)} from {read}"
+
+
+def _events(read: str, header: str) -> str:
+    """The same of a terminal log."""
+    known = {
+        "card_masked": "card_no", "amount_minor": "(amount * 100)::bigint", "txn_local": "txn_time",
+        "txn_at": "timezone('Asia/Shanghai', txn_time)", "business_date": "txn_time::date",
+    }  # fmt: skip
+    names = header.split(",")
+    fields = (
+        f"{known.get(name, name if name in names else 'null::varchar')} as {name}" for name in EVENT_COLUMNS
+    )
+    return f"select 1::bigint as file_no, row_number() over () as line_no, {', '.join(fields)} from {read}"
+
+
 def _csv(
     header: str, types: dict[str, str], values: dict[str, str], *, more: str = ""
 ) -> tuple[str, str, str]:
@@ -137,7 +166,7 @@ def _terminal_csv() -> Case:
     )  # fmt: skip
     return Case(
         name="terminal log, CSV", source="terminal_log", line=line, around=lambda _: ([LOG_HEADER], []),
-        typed=typed, bare=bare,
+        typed=_events(typed.removeprefix("select * from "), LOG_HEADER), bare=bare,
     )  # fmt: skip
 
 
@@ -154,7 +183,7 @@ def _terminal_json() -> Case:
     read = f"read_json('{{path}}', format = 'newline_delimited', columns = {{{{{columns}}}}})"
     return Case(
         name="terminal log, JSON lines", source="terminal_log", line=f"'{{{{' || {line} || '}}}}'",
-        around=lambda _: ([], []), typed=f"select * from {read}",
+        around=lambda _: ([], []), typed=_events(read, ",".join(fields)),
         bare=f"select {', '.join(f'count({name})' for name in fields)} from {read}",
     )  # fmt: skip
 
@@ -182,17 +211,23 @@ def _zm() -> Case:
             at = stop
     pieces.append(f"repeat(' ', {607 - at})")
     cut = {name: f"substr(line, {start + 1}, {stop - start})" for name, (start, stop) in offsets().items()}
-    texts = ("mer_id", "term_id", "stan", "rrn", "query_id", "orig_query_id", "order_id", "txn_code", "card")
-    typed = ", ".join(
-        f"nullif(trim({cut[name]}), '') as {name}" for name in (*texts, "card_type", "orig_stan")
-    )
-    sign = "case when substr({}, 1, 1) = 'D' then -1 else 1 end * substr({}, 2)::bigint as {}"
-    moneys = ", ".join(sign.format(cut[name], cut[name], name) for name in ("fee", "settled"))
+    texts = {
+        "acquirer_merchant_id": "mer_id", "terminal_id": "term_id", "stan": "stan", "rrn": "rrn",
+        "acquirer_txn_no": "query_id", "orig_acquirer_txn_no": "orig_query_id", "merchant_order_no": "order_id",
+        "txn_code": "txn_code", "card_masked": "card", "card_type": "card_type", "orig_stan": "orig_stan",
+    }  # fmt: skip
+    sign = "case when substr({}, 1, 1) = 'D' then -1 else 1 end * substr({}, 2)::bigint"
+    columns = {name: f"nullif(trim({cut[field]}), '')" for name, field in texts.items()} | {
+        "gross_minor": f"{cut['amount']}::bigint",
+        "fee_minor": sign.format(cut["fee"], cut["fee"]),
+        "net_minor": sign.format(cut["settled"], cut["settled"]),
+        "txn_local": f"strptime('2026' || {cut['txn_time']}, '%Y%m%d%H%M%S')",
+        "txn_type": f"case when {cut['txn_code']} = 'S30' then 'refund' else 'sale' end",
+    }
     return Case(
         name="UnionPay ZM, fixed 607 bytes", source="unionpay_zm", key=MER_ID, line=" || ".join(pieces), end="\r\n",
         around=lambda _: ([], []), share=0.2, encoding="gbk",
-        typed=f"select {typed}, {moneys}, {cut['amount']}::bigint as amount, "
-        f"strptime('2026' || {cut['txn_time']}, '%Y%m%d%H%M%S') as txn_local from {_ONE_COLUMN}",
+        typed=_settlement(_ONE_COLUMN, **columns),
         bare=f"select count(line) from {_ONE_COLUMN}",
     )  # fmt: skip
 
@@ -215,11 +250,15 @@ def _generic_delimited(encoding: str) -> Case:
             "持卡人姓名": "'张三'", "交易完成日期": "'2026-11-11'",
         },
     )  # fmt: skip
-    kept = {
-        "商户号", "终端号", "交易时间", "交易日期", "交易类型", "凭证号", "参考号", "卡号", "卡类别", "交易金额",
-        "手续费", "结算金额", "交易单号", "原交易单", "订单号",
+    sign = "case when 交易类型 = '退货' then -1 else 1 end * ({} * 100)::bigint"
+    columns = {
+        "acquirer_merchant_id": "商户号", "terminal_id": "终端号", "stan": "凭证号", "rrn": "参考号",
+        "acquirer_txn_no": "交易单号", "orig_acquirer_txn_no": "原交易单", "merchant_order_no": "订单号",
+        "txn_code": "交易类型", "txn_type": "case when 交易类型 = '退货' then 'refund' else 'sale' end",
+        "txn_local": "交易日期 + 交易时间", "card_masked": "卡号",
+        "card_type": "case 卡类别 when '借记卡' then 'debit' else 'credit' end", "gross_minor": sign.format("交易金额"),
+        "fee_minor": sign.format("手续费"), "net_minor": sign.format("结算金额"),
     }  # fmt: skip
-    named = ", ".join(f'"{name}"' for name in ALLINPAY_HEADER.split(",") if name in kept)
     # The line of totals has fewer fields: DuckDB leaves it out.
     lenient = "columns", "null_padding = false, ignore_errors = true, columns"
 
@@ -230,7 +269,8 @@ def _generic_delimited(encoding: str) -> Case:
     return Case(
         name=f"any table, delimited, 34 columns ({encoding})", source=Source.model_validate(keys), key=MER_ID,
         line=line, around=around, encoding=encoding,
-        typed=typed.replace("select *", f"select {named}").replace(*lenient), bare=bare.replace(*lenient),
+        typed=_settlement(typed.removeprefix("select * from "), **columns).replace(*lenient),
+        bare=bare.replace(*lenient),
     )  # fmt: skip
 
 
@@ -241,15 +281,17 @@ def _generic_fixed() -> Case:
         "lpad(fen::varchar, 8, '0') || lpad(fee_fen::varchar, 8, '0') || lpad((fen - fee_fen)::varchar, 8, '0')"
     )
     record = _ONE_COLUMN.replace("header = false", "header = false, ignore_errors = true")
-    moneys = ", ".join(
-        f"try_cast(substr(line, {first}, 8) as bigint) as {name}"
-        for name, first in {"gross": 47, "fee": 55, "net": 63}.items()
-    )
+    sign = "case when substr(line, 46, 1) = 'D' then -1 else 1 end * substr(line, {}, 8)::bigint"
+    columns = {
+        "acquirer_merchant_id": "trim(substr(line, 1, 15))", "terminal_id": "substr(line, 26, 8)",
+        "rrn": "substr(line, 34, 12)", "gross_minor": sign.format(47), "fee_minor": sign.format(55),
+        "net_minor": sign.format(63),
+        "txn_type": "case when substr(line, 46, 1) = 'D' then 'refund' else 'sale' end",
+    }  # fmt: skip
     return Case(
         name="any table, fixed 70 bytes", source=Source.model_validate(keys), line=line,
         around=lambda sums: (["H20261111"], [f"T{sums['count']:09d}{sums['net']}"]), encoding="gbk", end="\r\n",
-        typed="select trim(substr(line, 1, 15)) as merchant, substr(line, 26, 8) as terminal, substr(line, 34, 12) as "
-        f"rrn, substr(line, 46, 1) as side, {moneys} from {record} where length(line) = 70",
+        typed=_settlement(f"(select * from {record} where length(line) = 70)", **columns),
         bare=f"select count(line) from {record}",
     )  # fmt: skip
 
@@ -269,24 +311,17 @@ def _wechat() -> Case:
         ALL, {}, {name: f"'`' || {ticked.get(name, chr(39) * 2)}" for name in ALL.split(",")}
     )
     lenient = "columns", "null_padding = false, ignore_errors = true, columns"
-    moneys = ", ".join(
-        f"""try_cast(substr("{name}", 2) as decimal(18, 5)) as "{name}\""""
-        for name in ("应结订单金额", "手续费", "退款金额")
-    )
-    texts = ", ".join(
-        f'substr("{name}", 2) as "{name}"'
-        for name in (
-            "商户号",
-            "设备号",
-            "微信订单号",
-            "商户订单号",
-            "交易状态",
-            "货币种类",
-            "微信退款单号",
-            "商户退款单号",
-        )
-    )
-    when = 'try_cast(substr("交易时间", 2) as timestamp) as txn_local'
+    texts = {
+        "acquirer_merchant_id": "商户号", "terminal_id": "设备号", "acquirer_txn_no": "微信订单号",
+        "merchant_order_no": "商户订单号", "txn_code": "交易状态", "currency": "货币种类",
+    }  # fmt: skip
+    columns = {name: f"substr({field}, 2)" for name, field in texts.items()} | {
+        "gross_minor": "(try_cast(substr(应结订单金额, 2) as decimal(18, 5)) * 100)::bigint",
+        "fee_minor": "(try_cast(substr(手续费, 2) as decimal(18, 5)) * 100)::bigint",
+        "net_minor": "(try_cast(substr(退款金额, 2) as decimal(18, 5)) * 100)::bigint",
+        "txn_local": "try_cast(substr(交易时间, 2) as timestamp)",
+        "txn_type": "case 交易状态 when '`SUCCESS' then 'sale' else 'refund' end",
+    }
 
     def around(sums: dict[str, int]) -> tuple[list[str], list[str]]:
         total = [str(sums["count"]), _money(sums["all"]), "0.00", "0.00", f"{_money(sums['all_fee'])}000"]
@@ -297,7 +332,7 @@ def _wechat() -> Case:
 
     return Case(
         name="WeChat Pay bill, 27 columns", source="wechat_bill", key=MCH, line=line, around=around, end="\r\n",
-        typed=typed.replace("select *", f"select {texts}, {moneys}, {when}").replace(*lenient),
+        typed=_settlement(typed.removeprefix("select * from "), **columns).replace(*lenient),
         bare=bare.replace(*lenient), share=0.5,
     )  # fmt: skip
 
@@ -320,15 +355,23 @@ def _alipay() -> Case:
         HEADER_27,
     ]
     lenient = "columns", "skip = 4, null_padding = false, ignore_errors = true, columns"
-    texts = ", ".join(
-        f"""rtrim("{name}", chr(9)) as "{name}\""""
-        for name in ("支付宝交易号", "商户订单号", "业务类型", "终端号")
+    texts = {
+        "acquirer_txn_no": "支付宝交易号", "merchant_order_no": "商户订单号", "txn_code": "业务类型",
+        "terminal_id": "终端号",
+    }  # fmt: skip
+    moneys = {"gross_minor": "商家实收（元）", "fee_minor": "服务费（元）", "net_minor": "实收净额（元）"}
+    columns = (
+        {name: f"rtrim({field}, chr(9))" for name, field in texts.items()}
+        | {
+            name: f"""(try_cast(rtrim("{field}", chr(9)) as decimal(18, 2)) * 100)::bigint"""
+            for name, field in moneys.items()
+        }
+        | {
+            "acquirer_merchant_id": f"'{PID}'",
+            "txn_local": "try_cast(rtrim(完成时间, chr(9)) as timestamp)",
+            "txn_type": "case when starts_with(业务类型, '交易') then 'sale' else 'refund' end",
+        }
     )
-    moneys = ", ".join(
-        f"""try_cast(rtrim("{name}", chr(9)) as decimal(18, 2)) as "{name}\""""
-        for name in ("商家实收（元）", "服务费（元）", "实收净额（元）")
-    )
-    when = 'try_cast(rtrim("完成时间", chr(9)) as timestamp) as txn_local'
 
     def around(sums: dict[str, int]) -> tuple[list[str], list[str]]:
         return before, [
@@ -339,7 +382,7 @@ def _alipay() -> Case:
 
     return Case(
         name="Alipay bill, 27 columns (UTF-8)", source="alipay_bill", key=PID, line=line, around=around, end="\r\n",
-        typed=typed.replace("select *", f"select {texts}, {moneys}, {when}").replace(*lenient),
+        typed=_settlement(typed.removeprefix("select * from "), **columns).replace(*lenient),
         bare=bare.replace(*lenient), share=0.5,
     )  # fmt: skip
 

@@ -26,6 +26,7 @@ from posrecon.errors import BadLine, LayoutError
 from posrecon.formats.bank import STATEMENT_SCHEMA
 from posrecon.formats.delimited import (
     BOM,
+    CHUNK,
     Text,
     chunks,
     connect,
@@ -319,7 +320,7 @@ def _utf8(text: bytes, encoding: str) -> bytes:
 # -------------------------------------------------------------------------------- lines around the records
 def _frame(path: Path, table: Table, job: Job) -> _Frame:
     """Find header, totals and footer by what they say, in the head and the tail of the file."""
-    head, tail, total = _edges(path, job.file_name)
+    head, tail, total = _edges(path)
     totals = re.compile(table.totals) if table.totals else None
     footer = re.compile(table.footer) if table.footer else None
     header, header_line = _header(head, table, job)
@@ -354,7 +355,7 @@ def _frame(path: Path, table: Table, job: Job) -> _Frame:
     )
 
 
-def _edges(path: Path, file_name: str) -> tuple[list[str], list[str], int]:
+def _edges(path: Path) -> tuple[list[str], list[str], int]:
     """First lines, last lines, number of lines. Lines lose LF and CR LF; what is no UTF-8 is refused later."""
     with path.open("rb") as file:
         start = file.read(_EDGE_BYTES).removeprefix(BOM)
@@ -362,8 +363,12 @@ def _edges(path: Path, file_name: str) -> tuple[list[str], list[str], int]:
         size = file.tell()
         file.seek(max(0, size - _EDGE_BYTES))
         end = file.read(_EDGE_BYTES)
+    # A last line without an end is a line.
+    is_ended = end.endswith(b"\n") or not end.removeprefix(BOM)
     end = end.removeprefix(BOM) if size <= _EDGE_BYTES else end.partition(b"\n")[2]
-    total = sum(chunk.count(b"\n") for chunk in chunks(path, file_name))
+    with path.open("rb") as file:
+        total = sum(block.count(b"\n") for block in iter(partial(file.read, CHUNK), b""))
+    total += not is_ended
     return _split(start), _split(end), total
 
 
