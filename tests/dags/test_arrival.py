@@ -1,4 +1,4 @@
-"""A night whose files come from real servers: settlement by SFTP and late, bills from S3, one source's never."""
+"""A night whose files come from real servers: settlement by SFTP and late, bills from S3, those of one source never."""
 
 import os
 import shutil
@@ -49,7 +49,8 @@ def project_of(folder: Path, transports: dict[str, dict[str, Any]]) -> Path:
         path = sources / f"{name}.yml"
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
         document["transport"] = keys["transport"]
-        document["expected"]["deadline"] = keys["deadline"].strftime("%H:%M:%S")
+        if "deadline" in keys:
+            document["expected"]["deadline"] = keys["deadline"].strftime("%H:%M:%S")
         path.write_text(yaml.safe_dump(document, allow_unicode=True), encoding="utf-8")
     return folder
 
@@ -175,6 +176,10 @@ def _run(home: Path, sftp: SftpServer, s3: S3Server, ours: KeyRing, bank: KeyRin
                 "transport": {"kind": "s3", "connection": "bills_s3", "path": "bills/alipay", **often},
                 "deadline": never,
             },
+            # Its connection was forgotten.
+            "unionpay_zme": {
+                "transport": {"kind": "sftp", "connection": "forgotten", "path": str(sftp.root)}
+            },
         },
     )
     late = LateSender(settled, sftp.root, settings.arrival / "ledger.sqlite")
@@ -222,7 +227,16 @@ def _trigger(airflow: Airflow, run_date: date) -> str:
 
 def test_night__files_from_servers__is_published_to_its_end(night: Night) -> None:
     assert night.run["state"] == "success", night.airflow_log.read_text(errors="replace")[-4000:]
-    assert {task["state"] for task in night.tasks} == {"success"}
+    others = [task for task in night.tasks if task is not night.pull("unionpay_zme")]
+    assert {task["state"] for task in others} == {"success"}
+
+
+def test_night__source_that_cannot_be_asked__is_red_and_stops_nobody_else(night: Night) -> None:
+    task = night.pull("unionpay_zme")
+    assert (task["state"], task["try_number"]) == ("failed", 1)
+    log = night.log_of_pull("unionpay_zme")
+    assert "Airflow knows no connection of this id" in log
+    assert "the night goes on without what it would have fetched" in log
 
 
 def test_night__settlement_that_came_late_and_in_two_halves__is_read_whole(night: Night) -> None:
