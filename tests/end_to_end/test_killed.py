@@ -52,8 +52,14 @@ def test_night__killed__the_next_run_ends_with_the_same_bytes(
         assert one.ask(ASKED) == before
         assert published_nights(one.settings) == [NIGHT_1]
 
+    # What a kill leaves is no fault: nothing was changed, and the log says what is unfinished.
+    assert one.run("audit", "verify")["sound"]
+
     again = one.run("night", "--date", str(NIGHT_2))
 
+    proven = one.run("audit", "verify")
+    assert proven["sound"]
+    assert proven["notes"] == []
     assert again["digest"] == published_digest(two.settings)
     assert one.published_files() == two.published_files()
     assert one.ask(ASKED) == after

@@ -34,6 +34,7 @@ from posrecon.warehouse.manifests import (
     read_manifest,
 )
 from posrecon.warehouse.publish import swap_views
+from posrecon.warehouse.revisions import kept_decisions, kept_manifests
 
 RETENTION = TableSpec(
     "retention",
@@ -359,16 +360,23 @@ def _night_files(settings: Settings) -> Iterator[tuple[str, str, date, Path]]:
     for path in sorted(settings.quarantine.glob("run_date=*/*")):
         if path.is_file():
             yield "quarantine", path.suffix.removeprefix("."), _night_of(path.parent.name), path
-    for night in published_nights(settings):
-        manifest = read_manifest(settings, night)
+    before = [one for number in kept_decisions(settings) for one in kept_manifests(settings, number)]
+    now = [read_manifest(settings, night) for night in published_nights(settings)]
+    tables = {
+        part.file: (name, manifest.run_date)
+        for manifest in (*before, *now)
+        for name, part in manifest.tables.items()
+    }
+    for file, (name, night) in tables.items():
+        path = settings.published / file
+        if path.exists():
+            yield "table", name, night, path
+    for manifest in now:
+        night = manifest.run_date
         for name in manifest.state:
             path = settings.state / name / f"run_date={night}.parquet"
             if path.exists():
                 yield "state", name, night, path
-        for name, part in manifest.tables.items():
-            path = settings.published / part.file
-            if path.exists():
-                yield "table", name, night, path
         for path in (*report_paths(settings, night), *validation_files(settings, night)):
             if path.exists():
                 yield "verdicts", path.suffix.removeprefix("."), night, path

@@ -90,6 +90,7 @@ class _Story:
         receipts: (night, file number) → (record, facts); the last word.
         prepared: Night → records of kind night_prepared since the last night_published, and the one that it names.
         published: Night → its last night_published.
+        manifests: SHA-256 of every manifest that was ever prepared → the record.
         rerun: Nights that received again after they were published and have not come to their end.
         decided: Decision about a held file → record that knows it.
         shredded: SHA-256 of a file → record that destroyed its key.
@@ -99,6 +100,7 @@ class _Story:
     receipts: dict[tuple[str, int], tuple[Record, dict[str, Any]]] = field(default_factory=dict)
     prepared: dict[str, list[Record]] = field(default_factory=dict)
     published: dict[str, Record] = field(default_factory=dict)
+    manifests: dict[str, Record] = field(default_factory=dict)
     rerun: set[str] = field(default_factory=set)
     decided: dict[int, Record] = field(default_factory=dict)
     shredded: dict[str, int] = field(default_factory=dict)
@@ -117,6 +119,7 @@ class _Story:
                 self.rerun.add(facts["run_date"])
         elif record.kind == "night_prepared":
             self.prepared.setdefault(facts["run_date"], []).append(record)
+            self.manifests.setdefault(facts["manifest_sha256"], record)
         elif record.kind == "night_published":
             night = facts["run_date"]
             self.published[night] = record
@@ -276,6 +279,7 @@ class _Checks:
             yield from self._published(night)
             done += 1
             self._tell(done, total)
+        yield from self._revisions()
 
     def _decisions(self) -> Iterator[Fault]:
         """What people decided about held files: every decision as it was recorded, and no other."""
@@ -387,6 +391,20 @@ class _Checks:
             yield from self._compare(settings.state / name / f"run_date={night}.parquet", sha256, facts)
         for name, sha256 in done.payload["files"].items():
             yield from self._compare(settings.home / name, sha256, done)
+
+    def _revisions(self) -> Iterator[Fault]:
+        """What was believed before each decision: manifests that were recorded once, and their tables."""
+        for path in sorted((self._settings.published / "revisions").glob("*/????-??-??.json")):
+            got = sha256_of(path)
+            record = self._story.manifests.get(got)
+            if record is None:
+                place = _place(self._settings, path)
+                yield Fault(
+                    "a manifest that was never recorded", place, None, "a recorded one", f"SHA-256 {got}"
+                )
+                continue
+            for table in record.payload["tables"].values():
+                yield from self._compare(self._settings.published / table["file"], table["sha256"], record)
 
     def _compare(self, path: Path, sha256: str, record: Record) -> Iterator[Fault]:
         place = _place(self._settings, path)

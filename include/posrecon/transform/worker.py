@@ -12,12 +12,15 @@ import sys
 import threading
 from typing import Any
 
+from posrecon import redaction
+
 
 def main() -> int:
     """Serve dbt commands until standard input ends.
 
     The command line holds the arguments that every command shares; they follow the command's own.
     """
+    redaction.install()
     commands: queue.Queue[list[str]] = queue.Queue()
     threading.Thread(target=_listen, args=(commands,), daemon=True).start()
     # Whatever libraries print goes to standard error, so that each line of the report is JSON.

@@ -18,6 +18,7 @@ from posrecon.proof import nights
 from posrecon.proof.verify import Fault, verify
 from posrecon.settings import Settings
 from posrecon.warehouse.manifests import manifest_path, read_manifest
+from posrecon.warehouse.revisions import keep_manifests
 from tests.unit.proof.year import FIRST, settings_of, small_night, small_nights
 
 
@@ -341,6 +342,16 @@ def test_decision__changed_or_deleted__is_found_and_named(settings: Settings, de
     assert fault.file == "archive/decisions/00000001.json"
     assert ("missing" in fault.what) == deleted
     assert fault.record == 14
+
+
+def test_manifest_from_before_a_decision__is_proven_too(settings: Settings) -> None:
+    keep_manifests(settings, 1)
+    assert verify(settings).sound
+    kept = settings.published / "revisions" / "00000001" / f"{FIRST}.json"
+    whole = kept.read_text()
+    kept.write_text(whole.replace("small", "large"))
+
+    assert first_fault(settings).what == "a manifest that was never recorded"
 
 
 def test_empty_home__has_nothing_to_prove(tmp_path: Path) -> None:
