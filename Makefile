@@ -21,7 +21,7 @@ PY := include dags tests docs
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-strip-extras \
 	--generate-hashes --custom-compile-command "make lock"
 
-.PHONY: help setup nightly airflow test test-slow lint format typecheck bench docs clean lock
+.PHONY: help setup nightly airflow test test-slow lint format typecheck bench bench-growth docs clean lock
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -67,8 +67,11 @@ typecheck: $(READY) ## mypy --strict on include/
 	$(BIN)/mypy
 
 bench: $(READY) ## Time a night of a million events and the reader of every layout; writes var/bench/*.md
-	@$(BIN)/python -m tests.benchmarks.night
+	@$(BIN)/python -m tests.benchmarks.night $(BENCH)
 	@$(BIN)/python -m tests.benchmarks.layouts
+
+bench-growth: $(READY) ## Time 60 nights of 200 000 events (an hour); writes var/bench/growth.md
+	@$(BIN)/python -m tests.benchmarks.growth $(BENCH)
 
 docs: $(READY) ## Write docs/tables.md and docs/rules.md anew from the models' YAML and the rule catalogue
 	@$(BIN)/python docs/make_tables.py

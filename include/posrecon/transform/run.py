@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -105,6 +106,10 @@ class DbtSession:
         )  # fmt: skip
         if not end["success"]:
             raise self._failure(layer, end)
+        # The next layer's command writes its own over it.
+        results = self._settings.home / "dbt" / "target" / "run_results.json"
+        if results.exists():
+            shutil.copyfile(results, results.with_name(f"run_results_{layer}.json"))
 
     def _dbt(self, arguments: list[str], on_progress: Progress | None) -> dict[str, Any]:
         """Run one command; returns dbt's last report."""
