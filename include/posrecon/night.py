@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
+from importlib import import_module
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -550,6 +551,9 @@ def _walk(night: Night, observer: Observer) -> dict[str, float]:
     # dbt loads and parses its project while the files are parsed.
     with DbtSession(night.settings, night.run_date) as night.dbt:
         for step in STEPS:
+            if step.name == "staging":
+                # Great Expectations takes seconds to load; meanwhile this process only waits for dbt.
+                threading.Thread(target=import_module, args=("posrecon.validation.datasource",)).start()
             if step.name == "validate":
                 night.dbt.close()  # gives back its memory
             observer.started(night.run_date, step)
