@@ -11,11 +11,12 @@ import duckdb
 import pypdfium2
 import pytest
 
-from posrecon.audit.log import log_files, read_records
+from posrecon.audit.log import Record, log_files, read_records
 from posrecon.files import sha256_of
 from posrecon.landing.archive import blob_path
 from posrecon.landing.receipts import read_receipts
-from posrecon.proof.control_report import collect, write
+from posrecon.proof import control_report
+from posrecon.proof.control_report import as_pdf, collect, write
 from posrecon.proof.retention import apply
 from posrecon.proof.trace import CONTROL_COLUMNS, MEASURES, control_key, trace
 from posrecon.proof.verify import verify
@@ -208,6 +209,44 @@ def test_control_report__adds_up_and_is_printed_with_every_character(
     assert "〓" not in text
     assert json.loads(path.with_suffix(".json").read_text())["month"] == MONTH
     assert [one.payload["file"] for one in read_records(home.settings, frozenset({"export"}))] == [path.name]
+
+
+def test_control_report__what_people_overrode__is_listed_with_name_and_reason(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [
+        (
+            "file_decided",
+            "li",
+            {"action": "supersede", "file_name": "a.csv", "logical_name": "log", "reason": "cut"},
+        ),
+        ("case_changed", "wang", {"action": "written_off", "case": "C-000007", "why": "below cost"}),
+        ("case_changed", "wang", {"action": "note", "case": "C-000007", "why": "called"}),
+        ("hold_placed", "counsel", {"what": "nights 2026-11-12 to 2026-11-12", "reason": "court"}),
+    ]
+    records = [
+        Record(number, "2026-11-30T15:59:00+00:00", kind, by, payload, "", "")
+        for number, (kind, by, payload) in enumerate(made, start=1)
+    ]
+    records.append(Record(9, "2026-11-30T16:00:00+00:00", "file_decided", "li", made[0][2], "", ""))
+    monkeypatch.setattr(
+        control_report,
+        "read_records",
+        lambda settings, kinds=None: (one for one in records if kinds is None or one.kind in kinds),
+    )
+
+    report = collect(settings, MONTH)
+
+    # The last record is of December already, where the nights are.
+    assert [(one.who, one.what, one.reason, one.record) for one in report.overrides] == [
+        ("li", "supersede a.csv (log)", "cut", 1),
+        ("wang", "written off: case C-000007", "below cost", 2),
+    ]
+    assert [one.who for one in report.retention] == ["counsel"]
+    pages = pypdfium2.PdfDocument(as_pdf(settings, report))
+    text = "".join(page.get_textpage().get_text_range() for page in pages)
+    assert "below cost" in text
+    assert "written off: case C-000007" in text.replace("\r\n", "")
 
 
 def test_audit_log__replay_into_an_empty_home__starts_its_own_chain(two: Home, tmp_path: Path) -> None:

@@ -418,7 +418,7 @@ def _breaks_page(pages: Pages, report: ControlReport) -> None:
     pages.table(
         [
             Column("类型\nType", 2.6),
-            Column("币种\nCurrency", 0.9),
+            Column("币种\nCcy", 0.9),
             *(Column(head, 0.95, is_money=True) for head in heads),
             Column("未结金额\nOpen money", 1.4, is_money=True),
         ],

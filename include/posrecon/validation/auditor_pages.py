@@ -29,6 +29,9 @@ QUALITY = ("error", "warning")
 NIGHTS_DRAWN_MAX = 400
 """Nights of a trend: a year and a month."""
 
+BAR_WIDTH_MAX = 12
+"""Pixels; a home of two nights draws two bars, not two walls."""
+
 CANDIDATES_LISTED_MAX = 1_000
 """Candidates of one rule on a page, the most money first; the published table holds every one."""
 
@@ -260,7 +263,7 @@ def _drawn(dates: Sequence[date], judged: dict[date, JudgedRule]) -> str:
     """One bar per night, as high as its count; red where the rule did not hold."""
     width, height = 400, 36
     most = max((rule.count or 0 for rule in judged.values()), default=0)
-    step = max(1, width // max(len(dates), 1))
+    step = min(BAR_WIDTH_MAX, max(1, width // max(len(dates), 1)))
     bars = []
     for place, night in enumerate(dates):
         rule = judged.get(night)
