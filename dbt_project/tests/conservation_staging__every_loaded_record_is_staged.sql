@@ -33,6 +33,13 @@ staged as (
         amount_minor
     from {{ ref('stg_bank__entries') }}
 
+    union all
+
+    select
+        file_no,
+        amount_minor
+    from {{ ref('stg_wallet__ledger_entries') }}
+
 ),
 
 totals as (

@@ -57,6 +57,24 @@ counted as (
         sum(amount_minor) as total_minor
     from {{ ref('stg_bank__entries') }}
 
+    union all
+
+    select
+        'ledger entries' as what,
+        'raw' as layer,
+        count(*) as row_count,
+        sum(amount_minor) as total_minor
+    from {{ source('raw', 'ledger_entries') }}
+
+    union all
+
+    select
+        'ledger entries' as what,
+        'staging' as layer,
+        count(*) as row_count,
+        sum(amount_minor) as total_minor
+    from {{ ref('stg_wallet__ledger_entries') }}
+
 )
 
 select

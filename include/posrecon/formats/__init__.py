@@ -14,8 +14,11 @@ from posrecon.formats import (
     reference_csv,
     terminal_csv,
     terminal_log,
+    unionpay_acomn,
+    unionpay_rd,
     unionpay_zm,
     unionpay_zme,
+    wallet_ledger,
     wechat_bill,
 )
 from posrecon.formats.layout import Job, Layout, Parsed
@@ -28,6 +31,10 @@ LAYOUTS: dict[str, Layout] = {
     "unionpay_zme": Layout(unionpay_zm.peek_nothing, unionpay_zme.parse),
     "wechat_bill": Layout(wechat_bill.peek_date, wechat_bill.parse),
     "alipay_bill": Layout(alipay_bill.peek_date, alipay_bill.parse),
+    "wechat_fund_flow": Layout(wallet_ledger.peek_fund_flow, wallet_ledger.parse_fund_flow),
+    "alipay_account_bill": Layout(wallet_ledger.peek_account_bill, wallet_ledger.parse_account_bill),
+    "unionpay_acomn": Layout(unionpay_zm.peek_nothing, unionpay_acomn.parse),
+    "unionpay_rd": Layout(unionpay_zm.peek_nothing, unionpay_rd.parse),
     "evidence": Layout(unionpay_zm.peek_nothing, evidence.parse),
     "camt": Layout(camt.peek_date, camt.parse),
     "bai2": Layout(bai2.peek_date, bai2.parse),

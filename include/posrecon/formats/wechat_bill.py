@@ -266,7 +266,7 @@ def _header(desk: Desk) -> tuple[int, str, list[str]]:
                 desk.job,
                 first,
                 "this is a fund-flow bill (资金账单), expected a trade bill (交易账单)",
-                "Put the trade bill of the day into the inbox; the fund flow repeats it.",
+                "Give it a name with `fundflow`, as it was downloaded; the trade bill of the day is expected too.",
             )
         raise LayoutError(
             f"{desk.job.file_name}: no header begins with 交易时间: this is no WeChat Pay trade bill.",

@@ -33,6 +33,10 @@ LayoutName = Literal[
     "unionpay_zme",
     "wechat_bill",
     "alipay_bill",
+    "wechat_fund_flow",
+    "alipay_account_bill",
+    "unionpay_acomn",
+    "unionpay_rd",
     "evidence",
     "mt940",
     "camt",
@@ -137,6 +141,14 @@ class Source(BaseModel):
         description="iso8583_log: regular expression over `<message type> <element 3> <element 25> [original]`, "
         "matched from its beginning, → type of the event; the first that fits counts.",
     )
+    entry_kinds: dict[str, Literal["trade", "refund", "fee", "payout"]] = Field(
+        default_factory=dict,
+        description="Account bills of wallets: what the bill calls a movement → what it is; others are `other`.",
+    )
+    summary: dict[Literal["count", "gross", "fee", "net"], str] = Field(
+        default_factory=dict,
+        description="unionpay_rd: regular expressions whose first group is a total of the settlement file.",
+    )
     acquirer_patterns: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     payout_patterns: tuple[str, ...] = Field(
         default=(),
@@ -174,6 +186,14 @@ class Source(BaseModel):
             re.compile(value)
         except re.error as error:
             raise ValueError(f"not a regular expression: {error}") from None
+        return value
+
+    @field_validator("summary")
+    @classmethod
+    def _valid_summary(cls, value: dict[str, str]) -> dict[str, str]:
+        for pattern in value.values():
+            if re.compile(cls._valid_pattern(pattern)).groups < 1:
+                raise ValueError(f"{pattern!r} has no group for the total")
         return value
 
     @field_validator("message_types")
