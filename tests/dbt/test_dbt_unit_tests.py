@@ -215,6 +215,18 @@ MUTATIONS = [
     ),
     (
         f"{RECON}/int_recon__missing_files.sql",
+        "split_part(expected.logical_name, '/', 1) = loaded.file_family",
+        "false",
+        "int_recon__missing_files",
+    ),
+    (
+        f"{RECON}/int_recon__missing_files.sql",
+        "split_part(expected.logical_name, '/', 1) = loaded.file_family",
+        "true",
+        "int_recon__missing_files",
+    ),
+    (
+        f"{RECON}/int_recon__missing_files.sql",
         "where state = 'loaded'",
         "where true",
         "int_recon__missing_files",
