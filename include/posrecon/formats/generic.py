@@ -616,7 +616,8 @@ def _settlement_sql(query: _Query, job: Job) -> str:
     times = [name for name in ("txn_local", "orig_txn_local") if name in table.columns]
     has_date = "settlement_date" in table.columns
     named = [
-        f"{query.column(name)} as {name}_text" for name in (*texts, "card_masked", "card_type", "txn_type")
+        f"{query.column(name)} as {name}_text"
+        for name in (*texts, "card_masked", "card_type", "txn_type", "line_kind")
     ]
     named += [
         f"{query.column(name)} as {name}_text"
@@ -633,6 +634,7 @@ def _settlement_sql(query: _Query, job: Job) -> str:
         signed = (gross, f"{turn}({fee})", net)
     else:
         signed = (f"direction * abs({gross})", f"direction * abs({fee})", f"direction * abs({net})")
+    kind_of_line = "line_kind_text" if "line_kind" in table.columns else "'transaction'"
     kind = "txn_type_text" if types else "case when gross_minor < 0 then 'refund' else 'sale' end"
     settled = query.date("settlement_date") if has_date else f"{query.bind(job.name.business_date)}::date"
     own_merchant = f"coalesce(acquirer_merchant_id_text, {query.bind(job.name.key or None)})"
@@ -668,7 +670,7 @@ def _settlement_sql(query: _Query, job: Job) -> str:
 , typed as (
     select
         line_no, line, is_well_quoted, f,
-        {query.bind(job.source.acquirer)}::varchar as acquirer, 'transaction' as line_kind,
+        {query.bind(job.source.acquirer)}::varchar as acquirer, {kind_of_line} as line_kind,
         {own_merchant} as acquirer_merchant_id,
         {", ".join(f"{name}_text as {name}" for name in texts[1:])},
         {kind} as txn_type,

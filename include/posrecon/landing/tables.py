@@ -10,7 +10,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "settlement_lines": (
         "acquirer_merchant_id", "terminal_id", "stan", "rrn", "auth_code", "acquirer_txn_no", "orig_acquirer_txn_no",
         "merchant_order_no", "txn_type", "txn_code", "txn_local", "card_masked", "card_type", "currency", "gross",
-        "fee", "net", "settlement_date", "orig_stan", "orig_txn_local",
+        "fee", "net", "settlement_date", "orig_stan", "orig_txn_local", "line_kind",
     ),
     "bank_entries": (
         "account", "statement_no", "value_date", "entry_date", "amount", "currency", "reference", "narrative",
@@ -20,7 +20,10 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 MONEY = frozenset({"gross", "fee", "net", "amount", "balance"})
 REQUIRED = {"settlement_lines": ("gross", "fee", "net"), "bank_entries": ("amount",)}
 # Names of persons and documents: such a column is never mapped, whatever the YAML says.
-PERSONAL = re.compile(r"姓名|身份证|证件|card ?holder|id ?(?:card|number)|passport", re.IGNORECASE)
+PERSONAL = re.compile(
+    r"姓名|身份证|证件|card ?holder|id ?(?:card|number)|passport|customer_?(?:name|email|phone|description)",
+    re.IGNORECASE,
+)
 
 
 class Column(BaseModel):
@@ -181,6 +184,12 @@ class Table(BaseModel):
         meanings = {*types.values.values(), *filter(None, (types.other, types.value))} if types else set()
         if meanings - {"sale", "refund"}:
             raise ValueError("columns.txn_type: expected sale or refund")
+        kinds = self.columns.get("line_kind")
+        stated = {*kinds.values.values(), kinds.other, kinds.value} if kinds else set()
+        if kinds and ((not kinds.other and not kinds.value) or stated - {"transaction", "dispute", None}):
+            raise ValueError(
+                "columns.line_kind: expected transaction or dispute, and other (or value) for the rest"
+            )
         for name, (first, length) in self.positions.items():
             if first < 1 or length < 1 or (self.record_bytes and first - 1 + length > self.record_bytes):
                 raise ValueError(f"positions.{name}: [{first}, {length}] is outside the record")
