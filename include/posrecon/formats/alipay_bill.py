@@ -70,7 +70,7 @@ with named as (
         coalesce(to_units(share), 0) as share_units,
         to_units(net) as net_units,
         case business when '交易' then 'sale' when '退款' then 'refund' end as kind,
-        coalesce(bill_time(completed), bill_time(created)) as txn_local
+        bill_time(coalesce(completed, created)) as txn_local
     from named
 )
 , judged as (

@@ -75,6 +75,11 @@ def peek_date(path: Path, source: Source) -> date | None:
     return _day(found[1]) if found else None
 
 
+def looks(head: bytes) -> bool:
+    """True when the first bytes are a file header of BAI2."""
+    return re.match(rb"(?:\xef\xbb\xbf)?\s*01,[^,\n]*,[^,\n]*,\d{6},", head) is not None
+
+
 def parse(job: Job) -> Parsed:
     """Parse one BAI2 file into `bank_entries` and `bank_statements`.
 

@@ -143,6 +143,7 @@ class Ledger:
         self._refused = _Columns(QUARANTINE_SCHEMA, job.scratch / "quarantine.parquet")
         self._accounts: set[str] = set()
         self._days: set[date] = set()
+        self._numbers: set[str] = set()
         self._latest_entry: date | None = None
         self._has_balances = False
         self._acquirers = tuple(
@@ -236,6 +237,11 @@ class Ledger:
         if day is not None:
             self._days.add(day)
 
+    def is_one_of_several(self, number: str | None) -> None:
+        """A report or notification: a bank sends several for one account and day, told apart by their number."""
+        if number:
+            self._numbers.add(number)
+
     def _acquirer(self, text: str) -> str | None:
         return next((acquirer for acquirer, pattern in self._acquirers if pattern.search(text)), None)
 
@@ -270,6 +276,7 @@ class Ledger:
             quarantine=self._refused.path if self.quarantined else None,
             declared_minor=self.declared_minor if self._has_balances else None,
             computed_minor=self.moved_minor,
+            logical_part="-".join(sorted(self._numbers)),
         )
 
 

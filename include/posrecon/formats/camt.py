@@ -498,11 +498,17 @@ def _entry(values: Values, current: _Statement, ledger: Ledger, job: Job) -> Non
     details, current.details = current.details, []
     minor, sign, currency = _booking(values, job.source)
     indicator = _first(values, "CdtDbtInd")
-    booked_on = _day_of(_first(values, "BookgDt/Dt", "BookgDt/DtTm"), job.source)
-    value_date = _day_of(_first(values, "ValDt/Dt", "ValDt/DtTm"), job.source) or booked_on
+    booking_text, value_text = (
+        _first(values, "BookgDt/Dt", "BookgDt/DtTm"),
+        _first(values, "ValDt/Dt", "ValDt/DtTm"),
+    )
+    booked_on = _day_of(booking_text, job.source)
+    value_date = _day_of(value_text, job.source) if value_text else booked_on
+    # A date that is there and is none, such as 30 February, is not made up for by the other one.
+    is_dated = value_date is not None and (booked_on is not None or not booking_text)
     is_booked = _is_booked(values)
-    shown = f"{indicator} {currency} {_first(values, 'Amt')} {booked_on or ''}".strip()
-    if minor is None or sign is None or len(currency) != 3 or (is_booked and value_date is None):
+    shown = f"{indicator} {currency} {_first(values, 'Amt')} {booking_text[:40]}".strip()
+    if minor is None or sign is None or len(currency) != 3 or (is_booked and not is_dated):
         current.is_readable = False
         ledger.records += 1
         ledger.wrong(
@@ -577,6 +583,8 @@ def _is_batch(details: list[_Detail], entry_minor: int, sign: int, currency: str
 def _finish(current: _Statement, ledger: Ledger) -> None:
     """Check a document against its own balances and summaries, and keep its balances."""
     at = current.first_entry
+    if current.document != "statement":
+        ledger.is_one_of_several(current.identification)
     if not current.account:
         ledger.wrong(at, f"{current.label} has no account (Acct/Id)")
     if current.is_readable:

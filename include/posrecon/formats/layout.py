@@ -84,7 +84,9 @@ class Layout:
     Attributes:
         peek: Business date of a file from its head; None when it cannot be read. Never raises.
         parse: The whole file. Raises LayoutError with every bad line when the file is refused.
+        looks: Whether the first bytes are of this layout; asked only when a name fits several sources.
     """
 
     peek: Callable[[Path, Source], date | None]
     parse: Callable[[Job], Parsed]
+    looks: Callable[[bytes], bool] | None = None

@@ -103,6 +103,11 @@ def peek_date(path: Path, source: Source) -> date | None:
     return max(found) if found else None
 
 
+def looks(head: bytes) -> bool:
+    """True when the first bytes hold the reference or the blocks of a SWIFT statement."""
+    return re.search(rb"(?m)^\s*(?::20:|\{1:)", head) is not None
+
+
 def parse(job: Job) -> Parsed:
     """Parse one MT940 or MT942 file into `bank_entries` and `bank_statements`.
 
@@ -189,6 +194,10 @@ class _Reader:
             current.account = value
         elif tag in ("28", "28C"):
             current.number = value
+        elif tag in ("60F", "60M", "62F", "62M") and (
+            current.opening_text if tag[1] == "0" else current.closing_text
+        ):
+            self._ledger.wrong(line_no, f"{current.label}: a second :{tag}:, expected one in a statement")
         elif tag in ("60F", "60M"):
             current.opening_text, current.opening = value, _balance(value)
         elif tag in ("62F", "62M"):
@@ -276,6 +285,7 @@ class _Reader:
 
     def _close_report(self, current: _Open) -> None:
         self._ledger.covers(current.account, current.day)
+        self._ledger.is_one_of_several(current.number)
         if not current.currency:
             self._ledger.wrong(current.line_no, f"{current.label}: no currency (:34F:)")
         elif current.is_readable:

@@ -93,7 +93,7 @@ with named as (
         -- A refund happened when it was made; 交易时间 of a REFUND bill is the time of the original.
         case
             when status = 'SUCCESS' then bill_time(time)
-            else coalesce(bill_time(refund_done), bill_time(refund_applied), bill_time(time))
+            else bill_time(coalesce(nullif(refund_done, '0'), nullif(refund_applied, '0'), time))
         end as txn_local,
         [100000, 10000, 1000, 100, 10, 1][exponent_of(currency) + 1] as minor_units
     from named

@@ -14,6 +14,7 @@ from posrecon.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_HEAD_BYTES = 64 * 1024
 # Names under which SFTP clients write before they rename.
 UNFINISHED = (".part", ".tmp", ".filepart")
 
@@ -44,6 +45,20 @@ class Recognised:
 def is_unfinished(file_name: str) -> bool:
     """True for a name under which somebody is still writing."""
     return file_name.startswith(".") or file_name.lower().endswith(UNFINISHED)
+
+
+def fitting(
+    matches: tuple[tuple[Source, NameParts], ...], path: Path
+) -> tuple[tuple[Source, NameParts], ...]:
+    """Of the sources that a name fits, those that the content fits too; a name that fits one source is enough."""
+    from posrecon.formats import LAYOUTS
+
+    if len(matches) < 2:
+        return matches
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    looks = [(match, LAYOUTS[match[0].layout].looks) for match in matches]
+    return tuple(match for match, look in looks if look is None or look(head))
 
 
 def business_date_of(path: Path, source: Source, name: NameParts) -> date | None:
@@ -90,15 +105,15 @@ def recognised_in(settings: Settings, path: Path, feed: str, sources: tuple[Sour
     found: list[Recognised] = []
     try:
         for content in contents(settings, path, path.name, feed=feed, sources=sources):
-            if len(content.matches) != 1:
-                continue
-            source, name = content.matches[0]
             if content.refusal is not None:
-                day = name.business_date
-            else:
-                with open_unpacked(settings, content.path, content.file_name) as clear:
+                for source, name in content.matches if len(content.matches) == 1 else ():
+                    found.append(Recognised(source=source, name=name, business_date=name.business_date))
+                continue
+            with open_unpacked(settings, content.path, content.file_name) as clear:
+                matches = fitting(content.matches, clear)
+                for source, name in matches if len(matches) == 1 else ():
                     day = business_date_of(clear, source, name)
-            found.append(Recognised(source=source, name=name, business_date=day))
+                    found.append(Recognised(source=source, name=name, business_date=day))
     except LayoutError:
         return []  # read tonight, and refused with its reason
     return found

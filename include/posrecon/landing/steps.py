@@ -20,7 +20,7 @@ from posrecon.files import put_in_place, sha256_of, write_json
 from posrecon.landing.archive import ArchiveError, open_plain, store
 from posrecon.landing.containers import open_content
 from posrecon.landing.decisions import Decision, read_decisions
-from posrecon.landing.inbox import InboxFile, business_date_of, scan_inbox
+from posrecon.landing.inbox import InboxFile, business_date_of, fitting, scan_inbox
 from posrecon.landing.opening import arrives_as_itself, contents, recognise
 from posrecon.landing.outcomes import (
     Outcome,
@@ -178,14 +178,17 @@ def parse_file(settings: Settings, run_date: date, file_id: str) -> Outcome:
         error = LayoutError(receipt.refused, next_step=receipt.remedy)
         with open_plain(settings, receipt.sha256):
             return _refuse(settings, receipt, error, source, name, name.business_date if name else None)
-    if len(matches) != 1:
+    if not matches:
         with open_plain(settings, receipt.sha256):
             return _refuse(settings, receipt, _unrecognised(receipt, matches), None, None, None)
-    source, name = matches[0]
     try:
         with open_content(settings, receipt.sha256, receipt.file_name) as path:
-            return _parse_content(settings, receipt, path, source, name)
+            matches = fitting(matches, path)
+            if len(matches) != 1:
+                return _refuse(settings, receipt, _unrecognised(receipt, matches), None, None, None)
+            return _parse_content(settings, receipt, path, *matches[0])
     except LayoutError as error:  # the gzip around it cannot be opened
+        source, name = matches[0]
         return _refuse(settings, receipt, error, source, name, name.business_date)
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from posrecon.errors import LayoutError
 from posrecon.settings import Settings
-from tests.unit.landing.files import PAN, parse_as, parse_one, parse_or_refuse, raw, settings_of
+from tests.unit.landing.files import PAN, parse_as, parse_one, parse_or_refuse, raw, settings_of, statement
 
 CREDIT = "16,195,5025,Z,BANK1,CUST1,UNIONPAY 898110000000037/"
 DEBIT = "16,495,25,,,,CHARGES"
@@ -150,3 +150,24 @@ def test_damage_anywhere__is_refused_or_changes_no_total(
     if read is not None:
         parsed, found = read
         assert parsed.records == len(found["bank_entries"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "source"),
+    [
+        (bai(), "bank_bai2"),
+        (statement(closing="C261111CNY100,00").encode(), "bank_mt940"),
+        (b"{1:F01BANK}{4:\n" + statement(closing="C261111CNY100,00").encode() + b"-}", "bank_mt940"),
+    ],
+)
+def test_name_that_fits_two_banks_layouts__is_read_by_what_it_holds(
+    settings: Settings, content: bytes, source: str
+) -> None:
+    outcome = parse_one(settings, "bank", "310500161836_20261111.txt", content)
+    assert (outcome.state, outcome.source, outcome.reason) == ("loaded", source, None)
+
+
+def test_text_that_is_neither__is_refused_with_the_next_step(settings: Settings) -> None:
+    outcome = parse_one(settings, "bank", "310500161836_20261111.txt", b"Dear customer,\n")
+    assert (outcome.state, outcome.source) == ("rejected", "")
+    assert "no source reads a file" in (outcome.reason or "")

@@ -248,3 +248,14 @@ def test_peek__finds_the_day_and_never_raises(settings: Settings, tmp_path: Any)
     for content, day in ((document(entry()), date(2026, 11, 11)), (b"<a", None), (b"", None)):
         path.write_bytes(content)
         assert LAYOUTS["camt"].peek(path, job_of(settings, path, "camt").source) == day
+
+
+def test_two_reports_of_one_account_and_day__are_two_files_and_two_statements_are_not(
+    settings: Settings,
+) -> None:
+    report = document(entry(), opening="", kind="052")
+    first, _ = parse_as(settings, report, "camt", takes=["report"])
+    second, _ = parse_as(settings, report.replace(b"<Id>S1<", b"<Id>S2<"), "camt", takes=["report"])
+    assert (first.logical_part, second.logical_part) == ("S1", "S2")
+    booked, _ = parse_as(settings, document(entry()), "camt")
+    assert booked.logical_part == ""

@@ -160,7 +160,7 @@ def test_sums_of_an_interim_report__one_fen_off__are_refused_with_the_difference
         (statement(":61:2602301111C50,25NTRFX", closing="C261111CNY150,25"), "is not a date"),
         (
             statement(CREDIT, closing="C261111CNY150,25").replace("\r\n-", "\r\n:62F:C261111CNY1,\r\n-"),
-            "difference",
+            "a second :62F:",
         ),
         (statement("x" * 1_100_000, closing="C261111CNY100,00"), "more than 1048576 characters"),
     ],
