@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,6 +56,15 @@ app.add_typer(report_app)
 app.add_typer(retention_app)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class Feeds(StrEnum):
+    """In which layouts the simulator writes."""
+
+    plain = "plain"
+    mixed = "mixed"
+
+
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 LimitOption = Annotated[int, typer.Option(min=0, help="Rows at most; 0 = all.")]
 
@@ -210,10 +220,16 @@ def simulate(
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="First business date."),
     ] = None,
+    feeds: Annotated[
+        Feeds,
+        typer.Option(
+            help="mixed: some logs as ISO 8583, JSON lines or Parquet, some statements as camt.053."
+        ),
+    ] = Feeds.plain,
     as_json: JsonOption = False,
 ) -> None:
     """Write labelled input files of made-up merchants."""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from posrecon.simulate.generator import DEFAULT_START
     from posrecon.simulate.generator import simulate as write_files
@@ -221,6 +237,10 @@ def simulate(
     first = start.date() if start else DEFAULT_START
     with _stages() as tell:
         written = write_files(out, seed=seed, nights=nights, rows=rows, start=first, progress=tell)
+        if feeds is Feeds.mixed:
+            from posrecon.simulate.mixed import mix_feeds
+
+            written = replace(written, files=written.files + mix_feeds(written.out, written.truth))
     if as_json:
         print_json(asdict(written))
         return

@@ -1,0 +1,83 @@
+"""The same simulated transactions in other layouts, and labels that follow them."""
+
+import csv
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from posrecon.landing.outcomes import read_files_before
+from posrecon.settings import Settings
+from posrecon.simulate.generator import DEFAULT_START, simulate
+from posrecon.simulate.mixed import mix_feeds
+from tests.unit.landing.files import land, raw, settings_of
+
+
+def labels(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Settings]:
+    """The same seed twice: as it always is, and mixed; both landed on every night."""
+    found = {}
+    for name in ("plain", "mixed"):
+        settings = settings_of(tmp_path_factory.mktemp(name))
+        written = simulate(settings.inbox, seed=3, nights=2, rows=300, start=DEFAULT_START)
+        if name == "mixed":
+            mix_feeds(written.out, written.truth)
+        outcomes = land(settings, written.last_run_date)
+        assert {outcome.state for outcome in outcomes} <= {"loaded", "duplicate"}, [
+            outcome.reason for outcome in outcomes if outcome.state == "rejected"
+        ]
+        found[name] = settings
+    return found
+
+
+EVENT = (
+    "merchant_id", "terminal_id", "batch_no", "stan", "rrn", "auth_code", "txn_type", "channel", "card_masked",
+    "card_token", "amount_minor", "currency", "txn_at", "business_date", "response_code", "orig_stan", "orig_batch_no",
+    "orig_rrn", "merchant_order_no",
+)  # fmt: skip
+ENTRY = ("account", "value_date", "entry_date", "amount_minor", "currency", "acquirer", "narrative")
+
+
+@pytest.mark.parametrize(("dataset", "columns"), [("terminal_events", EVENT), ("bank_entries", ENTRY)])
+def test_mixed_inbox__says_what_the_plain_one_says(
+    homes: dict[str, Settings], dataset: str, columns: tuple[str, ...]
+) -> None:
+    said = {
+        name: sorted(str([row[column] for column in columns]) for row in raw(settings, dataset))
+        for name, settings in homes.items()
+    }
+    assert len(said["plain"]) > 10
+    assert said["mixed"] == said["plain"]
+
+
+def test_labels__name_the_records_where_they_are_now(homes: dict[str, Settings]) -> None:
+    found = {}
+    for name, settings in homes.items():
+        names = {outcome.file_no: outcome.file_name for _, outcome in read_files_before(settings, date.max)}
+        events = {
+            (names[row["file_no"]], str(row["line_no"])): (row["terminal_id"], row["stan"], row["txn_type"])
+            for row in raw(settings, "terminal_events")
+        }
+        found[name] = sorted(
+            (
+                label["record_type"],
+                label["break_type"],
+                events[label["terminal_file"], label["terminal_line"]],
+            )
+            for label in labels(settings.inbox / "truth.csv")
+            if (label["terminal_file"], label["terminal_line"]) in events
+        )
+    assert len(found["plain"]) > 100
+    assert found["mixed"] == found["plain"]
+
+
+def test_mixed_inbox__has_every_layout(homes: dict[str, Settings]) -> None:
+    outcomes = [outcome for _, outcome in read_files_before(homes["mixed"], date.max)]
+    assert {"iso8583_log", "terminal_log", "bank_camt", "bank_mt940"} <= {one.source for one in outcomes}
+    endings = {Path(one.file_name).suffix for one in outcomes if one.feed == "terminal_log"}
+    assert endings >= {".csv", ".jsonl", ".parquet", ".log"}
