@@ -218,7 +218,7 @@ def test_account_bill_that_proves_nothing__is_refused_whole(
     ],
 )
 def test_name__belongs_to_one_source(settings: Settings, feed: str, name: str, source: str) -> None:
-    from posrecon.landing.inbox import recognise
+    from posrecon.landing.opening import recognise
     from posrecon.landing.sources import load_sources
 
     ((found, parts),) = recognise(load_sources(settings.sources_dir), feed, name)
