@@ -15,7 +15,9 @@ RUN_DATE = date(2026, 11, 12)
 _SETUP = """
 create schema raw; create schema opening; create schema staging; create schema marts;
 create table raw.files as
-    select * from (values
+    select f.*, '1' as logical_key, date '2026-11-11' as business_date, null::bigint as declared_minor,
+        0::bigint as computed_minor
+    from (values
         (1, 'f1', 'terminal_native', 'terminal_log', 'log_20261111', 'terminal_log_20261111.csv', 'loaded', 200),
         (2, 'f2', 'unionpay_zm', 'unionpay', 'zm_1', 'INN26111188ZM_898440353110001', 'loaded', 180),
         (3, 'f3', 'bank_mt940', 'bank', 'mt940_1', 'MT940_1_20261111.sta', 'loaded', 3)

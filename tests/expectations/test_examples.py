@@ -21,7 +21,8 @@ SIDES = {
         "raw.files",
         {
             "file_no": "bigint", "file_name": "varchar", "source": "varchar", "feed": "varchar",
-            "logical_name": "varchar", "state": "varchar", "loaded": "bigint",
+            "logical_name": "varchar", "logical_key": "varchar", "business_date": "date", "state": "varchar",
+            "loaded": "bigint", "declared_minor": "bigint", "computed_minor": "bigint",
         },
     ),
     "expected_files": ("raw.expected_files", {"source": "varchar", "feed": "varchar", "logical_name": "varchar"}),
