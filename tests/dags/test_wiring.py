@@ -28,8 +28,11 @@ def test_dag_files__loaded_by_airflow__four_dags_and_no_error(dags: dict[str, An
     assert all(dag["serialized"] for dag in dags["dags"].values())
 
 
-def test_dag_files__parsed__under_a_second_and_without_the_work_behind_them(dags: dict[str, Any]) -> None:
-    assert dags["seconds"] < 1.0
+def test_dag_files__parsed__in_two_seconds_of_cpu_and_without_the_work_behind_them(
+    dags: dict[str, Any],
+) -> None:
+    # CPU, since a busy machine says nothing about the files.
+    assert dags["seconds"] < 2.0
     loaded = [name for name in dags["loaded"] if any(name == h or name.startswith(f"{h}.") for h in HEAVY)]
     assert loaded == []
 
