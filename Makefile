@@ -68,7 +68,7 @@ typecheck: $(READY) ## mypy --strict on include/
 
 bench: $(READY) ## Time a night of a million events and the reader of every layout; writes var/bench/*.md
 	@$(BIN)/python -m tests.benchmarks.night $(BENCH)
-	@$(BIN)/python -m tests.benchmarks.layouts
+	@$(BIN)/python -m tests.benchmarks.readers
 
 bench-growth: $(READY) ## Time 60 nights of 200 000 events (an hour); writes var/bench/growth.md
 	@$(BIN)/python -m tests.benchmarks.growth $(BENCH)
