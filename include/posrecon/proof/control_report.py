@@ -469,5 +469,5 @@ def _proof_page(pages: Pages, report: ControlReport) -> None:
     pages.heading("签署 Signed")
     pages.table(
         [Column("编制 Prepared by", 1.0), Column("复核 Reviewed by", 1.0), Column("日期 Date", 0.7)],
-        [[" \n \n ", " ", " "]],
+        [["\n" + "_" * 28, "\n" + "_" * 28, "\n" + "_" * 18]],
     )
