@@ -245,3 +245,28 @@ def test_batch_close__totals_become_minor_units__bad_ones_are_refused(settings: 
     )
     assert [bad["line_no"] for bad in quarantined(settings)] == [3, 4]
     assert (outcome.source, outcome.business_date) == ("batch_close", date(2026, 11, 11))
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept"),
+    [
+        ({"amount": "12x"}, ("M000001", "10000001", "000001", "000042")),
+        ({"txn_time": "yesterday", "batch_no": ""}, ("M000001", "10000001", None, "000042")),
+        # A STAN that is no number counts nothing; nor does one of a record whose fields may have shifted.
+        ({"amount": "12x", "stan": "A00042"}, (None, None, None, None)),
+        ({"merchant_order_no": "1,2"}, (None, None, None, None)),
+        ({"terminal_id": ""}, (None, None, None, None)),
+        ({"amount": "12x", "terminal_id": PAN}, ("M000001", "621234******1232", "000001", "000042")),
+    ],
+)
+def test_a_refused_record_whose_stan_can_be_read__keeps_its_place_in_the_terminals_count(
+    settings: Settings, fields: dict[str, str], kept: tuple[str | None, ...]
+) -> None:
+    values = {"stan": "000042"} | fields
+    parse_one(settings, "terminal_log", NAME, log_of(event(), event(**values)))
+
+    (bad,) = quarantined(settings)
+    found = tuple(bad[name] for name in ("merchant_id", "terminal_id", "batch_no", "stan"))
+    assert found[:1] + found[2:] == kept[:1] + kept[2:]
+    assert PAN not in json.dumps(bad)
+    assert found[1] == kept[1] or "*" in str(found[1])

@@ -77,6 +77,17 @@ def test_every_form__gives_the_rows_of_the_csv(
 
 
 @each_form
+def test_a_refused_record_whose_stan_can_be_read__keeps_its_place_in_the_terminals_count(
+    settings: Settings, name: str, write: Write
+) -> None:
+    parse_one(settings, "terminal_log", name, write(fields(), fields(stan="000042", amount="12x")))
+
+    (bad,) = quarantined(settings)
+    found = tuple(bad[column] for column in ("merchant_id", "terminal_id", "batch_no", "stan"))
+    assert found == ("M000001", "10000001", "000001", "000042")
+
+
+@each_form
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

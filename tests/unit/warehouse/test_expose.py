@@ -209,3 +209,25 @@ def test_expose__banking_calendar__knows_the_make_up_sunday(settings: Settings) 
         "select is_banking_day from raw.banking_calendar where calendar_date in ('2018-04-05', '2018-04-08') "
     )
     assert values(settings, query + "order by calendar_date") == [(False,), (True,)]
+
+
+def test_quarantine__layouts_that_keep_more_or_less_of_a_record__are_read_together(
+    settings: Settings,
+) -> None:
+    registry(settings, NIGHT_1, (1, "aaaa", "loaded"), (2, "bbbb", "loaded"))
+    folder = settings.quarantine / f"run_date={NIGHT_1}"
+    refused = "select 2::bigint as line_no, 'bad' as reason, 'x' as record_masked"
+    parquet(folder / "aaaa.parquet", f"{refused}, 1::bigint as file_no")
+
+    expose(settings, NIGHT_1)
+    columns = "file_no, terminal_id, stan"
+    assert values(settings, f"select {columns} from raw.quarantined_records") == [(1, None, None)]
+
+    parquet(
+        folder / "bbbb.parquet", f"{refused}, 2::bigint as file_no, 'T1' as terminal_id, '000042' as stan"
+    )
+    expose(settings, NIGHT_1)
+    assert values(settings, f"select {columns} from raw.quarantined_records order by 1") == [
+        (1, None, None),
+        (2, "T1", "000042"),
+    ]
