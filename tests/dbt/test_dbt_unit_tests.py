@@ -1705,7 +1705,7 @@ MUTATIONS = [
     (
         "dbt_project.yml",
         "acquirers: [wechat, alipay, other]",
-        "acquirers: [wechat, other]",
+        "acquirers: [wechat]",
         "int_recon__pass_1_order_number",
     ),
     (
