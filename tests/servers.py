@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 import threading
 import time
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +108,7 @@ class SftpServer:
 
 
 class S3Server:
-    """moto's S3 in a thread."""
+    """moto's S3 in a thread, empty at its start."""
 
     LOGIN = "AKIATESTTESTTEST"
     SECRET = "secret-of-the-test-bucket"
@@ -118,6 +120,10 @@ class S3Server:
         self._server.start()
         host, port = self._server.get_host_and_port()
         self.address = f"http://{host}:{port}"
+        # moto keeps buckets in the process, not in the server: an earlier one of this worker may have filled them
+        with closing(HTTPConnection(host, port, timeout=START_TIMEOUT_S)) as reset:
+            reset.request("POST", "/moto-api/reset")
+            assert reset.getresponse().status == 200
 
     def client(self) -> Any:
         import boto3
