@@ -469,7 +469,6 @@ def pack(
     as_json: JsonOption = False,
 ) -> None:
     """Make the complaint pack of a case: pages in Chinese and English, CSV, lines as received, hashes."""
-    from posrecon.audit import record
     from posrecon.disputes.complaint import complaint_of
     from posrecon.disputes.desk import case_number, desk
     from posrecon.disputes.pack import build_pack
@@ -478,14 +477,9 @@ def pack(
     actor = _actor(settings, by)
     with desk(settings) as cases:
         complaint = complaint_of(cases.show(case_number(case), as_of=_as_of(settings, as_of)))
-    made = build_pack(settings, complaint, out)
-    facts = {
-        "what": "complaint_pack", "case": complaint.reference, "file": made.path.name, "sha256": made.sha256,
-        "run_date": made.run_date.isoformat(), "breaks": made.breaks, "break_ids": list(complaint.break_ids),
-    }  # fmt: skip
-    record(settings, "export", facts, by=actor.name)
+    made = build_pack(settings, complaint, out, by=actor.name)
     if as_json:
-        print_json({**facts, "path": str(made.path), "told": made.told, "lacking": made.lacking})
+        print_json({**made.facts, "path": str(made.path), "told": made.told, "lacking": made.lacking})
         return
     print(f"{made.path}\n  {made.breaks} breaks of the night {made.run_date}, {made.told} told one by one")
     print(f"  SHA-256 {made.sha256}")

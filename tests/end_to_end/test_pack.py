@@ -12,6 +12,7 @@ from pathlib import Path
 import pypdfium2
 import pytest
 
+from posrecon.audit.log import read_records
 from posrecon.disputes.complaint import LANGUAGES, Complaint, texts
 from posrecon.disputes.pack import Pack, build_pack
 from posrecon.errors import UsageError
@@ -166,6 +167,6 @@ def test_pack_command__writes_the_zip_and_its_record(two: Home, tmp_path: Path) 
         rows = list(csv.DictReader(io.StringIO(archive.read("breaks.csv").decode("utf-8-sig"))))
     shown = home.run("cases", "show", "C-1")
     assert sorted(row["break_id"] for row in rows) == sorted(one["break_id"] for one in shown["case_breaks"])
-    log = "".join(file.read_text() for file in sorted(home.settings.audit.rglob("*.jsonl")))
-    assert made["sha256"] in log
+    exports = read_records(home.settings, frozenset({"export"}))
+    assert [kept.by for kept in exports if kept.payload["sha256"] == made["sha256"]] == ["Li"]
     assert home.run("pack", "C-999999", expect=2)["stderr"].count("C-999999") == 1

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -18,7 +19,7 @@ from posrecon.audit import record
 from posrecon.disputes.complaint import Complaint, Story, breaks_of, money, story_of
 from posrecon.errors import UsageError
 from posrecon.exports import csv_text
-from posrecon.files import written_aside
+from posrecon.files import sha256_of, written_aside
 from posrecon.pdf import Column, Pages
 from posrecon.reporting.evidence import Evidence
 from posrecon.reporting.lookup import Row, open_published, rows_of
@@ -46,6 +47,7 @@ class Pack:
 
     Attributes:
         path: The zip.
+        facts: What the audit log keeps of it, ready for JSON.
         sha256: Of the zip.
         run_date: Night whose tables it was made from.
         breaks, told: Breaks of the case, and those of them that are told one by one.
@@ -53,6 +55,7 @@ class Pack:
     """
 
     path: Path
+    facts: dict[str, Any]
     sha256: str
     run_date: date
     breaks: int
@@ -60,8 +63,14 @@ class Pack:
     lacking: str
 
 
-def build_pack(settings: Settings, complaint: Complaint, folder: Path) -> Pack:
-    """Write the pack of a case into a folder; a pack of the same name is replaced.
+def build_pack(settings: Settings, complaint: Complaint, folder: Path, *, by: str | None = None) -> Pack:
+    """Write the pack of a case into a folder and record that; a pack of the same name is replaced.
+
+    Args:
+        settings: Where state lives.
+        complaint: The case.
+        folder: Made when it is not there.
+        by: Who makes it; by default the user of this process.
 
     Raises:
         UsageError: The case has no breaks, or one of them is not published.
@@ -97,11 +106,15 @@ def build_pack(settings: Settings, complaint: Complaint, folder: Path) -> Pack:
     target = folder / f"complaint_{complaint.reference}.zip"
     with written_aside(target) as aside:
         _write_zip(aside, parts, run_date)
-    sha256 = _sha256(target.read_bytes())
-    facts = {"what": "complaint pack", "case": complaint.reference, "file": target.name, "sha256": sha256}
-    record(settings, "export", facts | {"breaks": len(rows), "run_date": run_date})
+    sha256 = sha256_of(target)
+    facts = {
+        "what": "complaint_pack", "case": complaint.reference, "file": target.name, "sha256": sha256,
+        "run_date": run_date.isoformat(), "breaks": len(rows), "break_ids": list(complaint.break_ids),
+    }  # fmt: skip
+    record(settings, "export", facts, by=by)
     return Pack(
         path=target,
+        facts=facts,
         sha256=sha256,
         run_date=run_date,
         breaks=len(rows),
