@@ -16,7 +16,15 @@ from posrecon.cli_cases import app as cases_app
 from posrecon.cli_cases import pack
 from posrecon.cli_retention import app as retention_app
 from posrecon.cli_sources import app as sources_app
-from posrecon.console import new_table, print_csv, print_json, screen
+from posrecon.console import (
+    CsvOption,
+    JsonOption,
+    new_table,
+    print_csv,
+    print_json,
+    screen,
+    settings_of_process,
+)
 from posrecon.errors import LayoutError, PosreconError, UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +32,6 @@ if TYPE_CHECKING:
 
     from posrecon.landing.decisions import Action
     from posrecon.night import NightSummary, Step, WaitingFile
-    from posrecon.settings import Settings
     from posrecon.warehouse.revisions import NightChange
 
 WAITING_NAMES_SHOWN_MAX = 3
@@ -55,8 +62,6 @@ app.add_typer(files_app)
 app.add_typer(report_app)
 app.add_typer(retention_app)
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 
 class Feeds(StrEnum):
     """In which layouts the simulator writes."""
@@ -65,7 +70,6 @@ class Feeds(StrEnum):
     mixed = "mixed"
 
 
-CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 LimitOption = Annotated[int, typer.Option(min=0, help="Rows at most; 0 = all.")]
 
 
@@ -152,7 +156,7 @@ def night(
     """Run the whole night of a run date, as the scheduler does."""
     from posrecon.night import run_night
 
-    settings = _settings()
+    settings = settings_of_process()
     with _progress() as observer:
         summary = run_night(settings, run_date.date(), observer=observer)
     if as_json:
@@ -178,7 +182,7 @@ def replay(
     """Rebuild nights in order, from the archive alone; readers see them all at once."""
     from posrecon.night import replay as replay_nights
 
-    settings = _settings()
+    settings = settings_of_process()
     if last is not None and last < first:
         raise UsageError(
             f"--to {last.date()} lies before --from {first.date()}.", next_step="Swap the two dates."
@@ -201,7 +205,7 @@ def relocate(as_json: JsonOption = False) -> None:
     from posrecon.night import relocate as make_views_again
     from posrecon.warehouse.manifests import reader_database
 
-    settings = _settings()
+    settings = settings_of_process()
     nights = make_views_again(settings)
     path = reader_database(settings)
     if as_json:
@@ -261,7 +265,7 @@ def score(
     from posrecon.simulate.score import render, to_dict
     from posrecon.simulate.score import score as compare
 
-    result = compare(_settings(), truth)
+    result = compare(settings_of_process(), truth)
     if as_json:
         print_json(to_dict(result))
     else:
@@ -278,7 +282,7 @@ def status(as_json: JsonOption = False, as_csv: CsvOption = False) -> None:
     """List the nights: what ran, what is open."""
     from posrecon.reporting.lookup import nights
 
-    rows = nights(_settings())
+    rows = nights(settings_of_process())
     _show_rows(
         rows,
         as_json=as_json,
@@ -312,7 +316,11 @@ def files(
     from posrecon.reporting.lookup import files as find
 
     rows, total = find(
-        _settings(), run_date=run_date.date() if run_date else None, state=state, source=source, limit=limit
+        settings_of_process(),
+        run_date=run_date.date() if run_date else None,
+        state=state,
+        source=source,
+        limit=limit,
     )
     _show_rows(
         rows,
@@ -369,7 +377,7 @@ def decisions(as_json: JsonOption = False, as_csv: CsvOption = False) -> None:
     from posrecon.landing.decisions import read_decisions
 
     _show_rows(
-        [asdict(decision) for decision in read_decisions(_settings())],
+        [asdict(decision) for decision in read_decisions(settings_of_process())],
         as_json=as_json,
         as_csv=as_csv,
         title="Decisions",
@@ -388,7 +396,7 @@ def _decide(file: str, *, action: "Action", reason: str, by: str | None, as_json
 
     from posrecon.night import decide_file
 
-    settings = _settings()
+    settings = settings_of_process()
     with _progress() as observer:
         decision, changes = decide_file(
             settings,
@@ -458,7 +466,7 @@ def breaks(
     if status not in ("open", "closed", "all"):
         raise UsageError(f"--status {status}: expected open, closed or all.", next_step="Choose one of them.")
     rows, total = find(
-        _settings(),
+        settings_of_process(),
         break_type=break_type,
         status=None if status == "all" else status,
         merchant=merchant,
@@ -495,7 +503,7 @@ def explain(
     from posrecon.reporting.explain import as_text
     from posrecon.reporting.explain import explain as find
 
-    found = find(_settings(), key, limit=limit)
+    found = find(settings_of_process(), key, limit=limit)
     if as_json:
         print_json(found)
     else:
@@ -505,14 +513,8 @@ def explain(
 # ------------------------------------------------------------------------------------------------ output
 
 
-def _settings() -> "Settings":
-    from posrecon.settings import Settings
-
-    return Settings()
-
-
 def _show_summary(summary: "NightSummary") -> None:
-    from posrecon.money import format_minor
+    from posrecon.money import format_money
     from posrecon.reporting.night_report import problem_text
 
     console = screen()
@@ -540,7 +542,7 @@ def _show_summary(summary: "NightSummary") -> None:
                 f"{row['opened_tonight']:,}",
                 f"{row['closed_tonight']:,}",
                 f"{row['open']:,}",
-                f"{format_minor(row['open_minor'], row['currency'] or 'CNY')} {row['currency'] or ''}",
+                format_money(row["open_minor"], row["currency"]),
             )
         console.print(table)
     for problem in figures["file_problems"]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from posrecon.console import print_json
+from posrecon.console import JsonOption, print_json, settings_of_process
 
 if TYPE_CHECKING:
     from posrecon.proof.verify import Verdict
@@ -26,8 +26,6 @@ report_app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 
 @app.command()
 def verify(
@@ -41,9 +39,8 @@ def verify(
     from dataclasses import asdict
 
     from posrecon.proof.verify import verify as prove
-    from posrecon.settings import Settings
 
-    verdict = prove(Settings(), anchors=tuple(anchor or ()), all_faults=all_faults)
+    verdict = prove(settings_of_process(), anchors=tuple(anchor or ()), all_faults=all_faults)
     if as_json:
         print_json(asdict(verdict) | {"sound": verdict.sound})
     else:
@@ -73,9 +70,8 @@ def head(as_json: JsonOption = False) -> None:
 
     from posrecon.audit.log import head_of
     from posrecon.errors import UsageError
-    from posrecon.settings import Settings
 
-    settings = Settings()
+    settings = settings_of_process()
     last = head_of(settings)
     if last is None:
         raise UsageError(f"{settings.audit}: there is no audit log yet.", next_step="Run a night first.")
@@ -96,10 +92,9 @@ def log_(
     from dataclasses import asdict
 
     from posrecon.audit.log import Record, read_records
-    from posrecon.settings import Settings
 
     kinds = frozenset({kind}) if kind else None
-    found: deque[Record] = deque(read_records(Settings(), kinds), maxlen=limit or None)
+    found: deque[Record] = deque(read_records(settings_of_process(), kinds), maxlen=limit or None)
     if as_json:
         print_json([asdict(one) for one in found])
         return
@@ -124,9 +119,8 @@ def trace(
     """Follow a published figure to the received lines that make it, or a line to the figures that use it."""
     from posrecon.proof.trace import as_text
     from posrecon.proof.trace import trace as follow
-    from posrecon.settings import Settings
 
-    found = follow(Settings(), key, limit=limit)
+    found = follow(settings_of_process(), key, limit=limit)
     if as_json:
         print_json(found.as_dict())
     else:
@@ -148,12 +142,12 @@ def control(
     from dataclasses import asdict
 
     from posrecon.proof.control_report import collect, write
-    from posrecon.settings import Settings
 
-    settings = Settings()
-    path = write(settings, month)
+    settings = settings_of_process()
+    report = collect(settings, month)
+    path = write(settings, report)
     if as_json:
-        print_json({"file": str(path), **asdict(collect(settings, month))})
+        print_json({"file": str(path), **asdict(report)})
     else:
         print(f"{path}\n{path.with_suffix('.json')}")
 

@@ -12,7 +12,15 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from posrecon.console import new_table, print_csv, print_json, screen
+from posrecon.console import (
+    CsvOption,
+    JsonOption,
+    new_table,
+    print_csv,
+    print_json,
+    screen,
+    settings_of_process,
+)
 from posrecon.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,8 +64,6 @@ class BulkAction(StrEnum):
     RELEASE = "release"
 
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 CaseArgument = Annotated[str, typer.Argument(metavar="CASE", help="C-17 or 17.")]
 ByOption = Annotated[
     str | None, typer.Option("--by", help="Who does it; default POSRECON_USER, else the user of the system.")
@@ -130,7 +136,7 @@ def list_(
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other.", next_step="Choose one.")
-    settings = _settings()
+    settings = settings_of_process()
     day = _as_of(settings, as_of)
     wanted = _filter(
         state, assignee, unassigned, merchant, terminal, acquirer, break_type, rule, severity, cause, at, overdue,
@@ -156,7 +162,7 @@ def show(case: CaseArgument, as_of: AsOfOption = None, as_json: JsonOption = Fal
     """Show one case: next step, limits, money, breaks with their evidence, history."""
     from posrecon.disputes.desk import case_number, desk
 
-    settings = _settings()
+    settings = settings_of_process()
     number = case_number(case)
     with desk(settings) as cases:
         found = cases.show(number, as_of=_as_of(settings, as_of))
@@ -171,7 +177,7 @@ def clocks(as_of: AsOfOption = None, as_json: JsonOption = False) -> None:
     """List the limits in force, each with its source and how far it can be trusted; checks the tables."""
     from posrecon.disputes.routes import RouteBook
 
-    settings = _settings()
+    settings = settings_of_process()
     book = RouteBook.load(settings)
     day = _as_of(settings, as_of)
     rows = book.clocks(day)
@@ -211,7 +217,7 @@ def open_(
             "Cases are opened --from-candidates, or one by hand with --topic, --title and --why.",
             next_step="Choose one of the two.",
         )
-    settings = _settings()
+    settings = settings_of_process()
     if topic is not None:
         with desk(settings) as cases:
             actor = _actor(settings, by)
@@ -348,7 +354,7 @@ def fetch(
     """Take an attachment out again, byte for byte as it was attached."""
     from posrecon.disputes.desk import case_number, desk
 
-    settings = _settings()
+    settings = settings_of_process()
     number = case_number(case)
     with desk(settings) as cases:
         written = cases.fetch(number, attachment, out, actor=_actor(settings, by))
@@ -418,7 +424,7 @@ def bulk(
     """Do one thing to every case that fits the filter: to all of them, or to none."""
     from posrecon.disputes.desk import desk
 
-    settings = _settings()
+    settings = settings_of_process()
     day = _as_of(settings, as_of)
     wanted = _filter(
         state, assignee, unassigned, merchant, terminal, acquirer, break_type, rule, severity, cause, at, overdue,
@@ -451,7 +457,7 @@ def upgrade(as_json: JsonOption = False) -> None:
     """Bring the tables of the cases to this release; an empty database gets them by itself."""
     from posrecon.disputes.database import upgrade as migrate
 
-    before, now = migrate(_settings())
+    before, now = migrate(settings_of_process())
     if as_json:
         print_json({"before": before, "now": now})
     else:
@@ -473,7 +479,7 @@ def pack(
     from posrecon.disputes.desk import case_number, desk
     from posrecon.disputes.pack import build_pack
 
-    settings = _settings()
+    settings = settings_of_process()
     actor = _actor(settings, by)
     with desk(settings) as cases:
         complaint = complaint_of(cases.show(case_number(case), as_of=_as_of(settings, as_of)))
@@ -498,7 +504,7 @@ def _work(case: str, by: str | None, as_json: bool) -> "Iterator[tuple[Desk, int
     """Open the desk for one case; print the case after the action."""
     from posrecon.disputes.desk import case_number, desk
 
-    settings = _settings()
+    settings = settings_of_process()
     number, actor = case_number(case), _actor(settings, by)
     with desk(settings) as cases:
         yield cases, number, actor
@@ -525,12 +531,6 @@ def _bulk(
         cases.hold(numbers, actor=actor, why=why)
     else:
         cases.release(numbers, actor=actor, why=why)
-
-
-def _settings() -> "Settings":
-    from posrecon.settings import Settings
-
-    return Settings()
 
 
 def _actor(settings: "Settings", by: str | None) -> "Actor":
@@ -650,12 +650,9 @@ def _due(row: dict[str, Any]) -> "Text":
 
 
 def _money(money: Sequence[dict[str, Any]], name: str) -> str:
-    from posrecon.money import format_minor
+    from posrecon.money import format_money
 
-    return "; ".join(
-        f"{format_minor(row[name], row['currency'] or 'CNY')} {row['currency'] or ''}".strip()
-        for row in money
-    )
+    return "; ".join(format_money(row[name], row["currency"]) for row in money)
 
 
 def _show(found: dict[str, Any], zone: ZoneInfo) -> None:
@@ -706,7 +703,7 @@ def _show(found: dict[str, Any], zone: ZoneInfo) -> None:
 def _show_breaks(breaks: Sequence[dict[str, Any]]) -> None:
     from rich.text import Text
 
-    from posrecon.money import format_minor
+    from posrecon.money import format_money
 
     if not breaks:
         return
@@ -714,15 +711,15 @@ def _show_breaks(breaks: Sequence[dict[str, Any]]) -> None:
     for name in ("type", "status", "happened", "money", "terminal", "evidence", "settled by"):
         shown.add_column(name, justify="right" if name == "money" else "left", overflow="fold")
     for one in breaks[:BREAKS_SHOWN_MAX]:
-        money = format_minor(one["amount_minor"] or 0, one["currency"] or "CNY")
         places = [
             f"{one[f'{side}_file']} line {one[f'{side}_line']}"
             for side in ("terminal", "settlement", "bank")
             if one[f"{side}_file"]
         ]
         cells = (
-            one["break_type"], one["status"], one["happened_on"], f"{money} {one['currency'] or ''}",
-            one["terminal_id"] or "", "\n".join(places), one["status_reason"] or "",
+            one["break_type"], one["status"], one["happened_on"],
+            format_money(one["amount_minor"] or 0, one["currency"]), one["terminal_id"] or "",
+            "\n".join(places), one["status_reason"] or "",
         )  # fmt: skip
         shown.add_row(*(Text(cell) for cell in cells))
     screen().print(shown)

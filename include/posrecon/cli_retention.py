@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from posrecon.console import print_json
+from posrecon.console import JsonOption, print_json, settings_of_process
 
 if TYPE_CHECKING:
     from posrecon.proof.retention import Expired
@@ -18,8 +18,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -38,9 +36,8 @@ def apply(
 ) -> None:
     """Shred archived files and remove others whose time is over. What is shredded can never be read again."""
     from posrecon.proof import retention
-    from posrecon.settings import Settings
 
-    settings = Settings()
+    settings = settings_of_process()
     day = as_of.date() if as_of else _last_night(settings)
     found = retention.plan(settings, day) if dry_run else retention.apply(settings, day, by=by)
     if as_json:
@@ -67,10 +64,15 @@ def hold(
     from dataclasses import asdict
 
     from posrecon.proof.retention import place_hold
-    from posrecon.settings import Settings
 
     placed = place_hold(
-        Settings(), first=first.date(), last=last.date(), reason=reason, feed=feed, file=file, by=by
+        settings_of_process(),
+        first=first.date(),
+        last=last.date(),
+        reason=reason,
+        feed=feed,
+        file=file,
+        by=by,
     )
     if as_json:
         print_json(asdict(placed))
@@ -86,9 +88,8 @@ def release(
 ) -> None:
     """Release a legal hold."""
     from posrecon.proof.retention import release_hold
-    from posrecon.settings import Settings
 
-    release_hold(Settings(), hold_no, reason=reason, by=by)
+    release_hold(settings_of_process(), hold_no, reason=reason, by=by)
     print(f"Hold {hold_no} is released; what it kept goes with the next posrecon retention apply.")
 
 
@@ -98,9 +99,8 @@ def holds_(as_json: JsonOption = False) -> None:
     from dataclasses import asdict
 
     from posrecon.proof.retention import holds
-    from posrecon.settings import Settings
 
-    found = holds(Settings())
+    found = holds(settings_of_process())
     if as_json:
         print_json([asdict(one) for one in found])
         return

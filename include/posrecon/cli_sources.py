@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from posrecon.console import print_json
+from posrecon.console import JsonOption, print_json, settings_of_process
 from posrecon.errors import PosreconError
 
 if TYPE_CHECKING:
@@ -27,16 +27,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 
 @app.command()
 def check(as_json: JsonOption = False) -> None:
     """Check every source YAML; names file and key of whatever is wrong."""
     from posrecon.landing.trial import check_sources
-    from posrecon.settings import Settings
 
-    found, problems = check_sources(Settings().sources_dir)
+    found, problems = check_sources(settings_of_process().sources_dir)
     if as_json:
         rows = [
             {"name": one.name, "feed": one.feed, "layout": one.layout, "pattern": one.pattern}
@@ -62,9 +59,8 @@ def try_(
 ) -> None:
     """Show how a file would be read: source, encoding, first rows, totals, what would be refused. Writes nothing."""
     from posrecon.landing.trial import try_file
-    from posrecon.settings import Settings
 
-    trials = try_file(Settings(), file, source)
+    trials = try_file(settings_of_process(), file, source)
     if as_json:
         print_json([asdict(trial) for trial in trials])
     else:
@@ -91,9 +87,8 @@ def pull(
     """Fetch what the sources have ready into the inbox, as the scheduler does, but wait for no deadline."""
     from posrecon import local_airflow
     from posrecon.landing.arrival import awaited_source, awaited_sources
-    from posrecon.settings import Settings
 
-    settings = Settings()
+    settings = settings_of_process()
     names = source or [one.name for one in awaited_sources(settings)]
     for name in names:
         awaited_source(settings, name)  # a wrong name is said before anything is fetched

@@ -1,10 +1,12 @@
-"""What the commands print: tables for people, JSON and CSV for programs."""
+"""What the commands share: their settings, and what they print: tables for people, JSON and CSV for programs."""
 
 import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from posrecon.exports import csv_text
 
@@ -12,7 +14,18 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from posrecon.settings import Settings
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 WIDTH_WITHOUT_SCREEN = 240
+
+
+def settings_of_process() -> "Settings":
+    """Where state lives, from the environment; loaded only by a command that needs it."""
+    from posrecon.settings import Settings
+
+    return Settings()
 
 
 def screen() -> "Console":

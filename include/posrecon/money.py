@@ -47,3 +47,10 @@ def format_minor(amount_minor: int, currency: str = "CNY") -> str:
     digits = str(abs(amount_minor)).rjust(exponent + 1, "0")
     whole, fraction = (digits[:-exponent], digits[-exponent:]) if exponent else (digits, "")
     return f"{sign}{int(whole):,}" + (f".{fraction}" if fraction else "")
+
+
+def format_money(amount_minor: int | None, currency: str | None) -> str:
+    """The same with its currency, '1,234.56 CNY'; '-' for no amount, two digits where no currency is known."""
+    if amount_minor is None:
+        return "-"
+    return f"{format_minor(amount_minor, currency or 'CNY')} {currency or ''}".rstrip()

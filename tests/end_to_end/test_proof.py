@@ -200,7 +200,7 @@ def test_control_report__adds_up_and_is_printed_with_every_character(
             moved = value["matched"] + value["excluded"] + value["closed"]
             assert value["opening"] + value["new"] - moved == value["closing"]
 
-    path = write(home.settings, MONTH)
+    path = write(home.settings, report)
 
     pages = pypdfium2.PdfDocument(path)
     text = "".join(page.get_textpage().get_text_range() for page in pages)

@@ -71,7 +71,7 @@ def heard() -> Iterator[tuple[logging.Logger, io.StringIO]]:
     install()
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    logger = logging.getLogger("some.library")
+    logger = logging.getLogger("another.package")
     logger.addHandler(handler)
     logger.propagate = False
     yield logger, stream

@@ -13,7 +13,7 @@ import duckdb
 import yaml
 
 from posrecon.errors import UsageError
-from posrecon.money import format_minor
+from posrecon.money import format_money
 from posrecon.reporting.evidence import Evidence, evidence_of
 from posrecon.reporting.lookup import Row, rows_of
 from posrecon.settings import Settings
@@ -145,13 +145,6 @@ def story_of(settings: Settings, published: duckdb.DuckDBPyConnection, row: Row)
     )
 
 
-def money(amount_minor: int | None, currency: str | None) -> str:
-    """`12.34 CNY`; a dash when there is none."""
-    return (
-        "-" if amount_minor is None else f"{format_minor(amount_minor, currency or 'CNY')} {currency or ''}"
-    )
-
-
 class _Known(dict[str, str]):
     """What is known; anything else is said to be unknown, since an empty place would read as nought."""
 
@@ -183,13 +176,15 @@ def _values(row: Row, item: Row, payout: Row) -> dict[str, str]:
         "settled_minor": item.get("settled_amount_minor"),
     } | detail
     if "settled_currency" in detail:
-        given["expected_amount"] = money(detail.get("expected_minor"), detail["expected_currency"])
-        given["settled_amount"] = money(detail.get("settled_minor"), detail["settled_currency"])
+        given["expected_amount"] = format_money(detail.get("expected_minor"), detail["expected_currency"])
+        given["settled_amount"] = format_money(detail.get("settled_minor"), detail["settled_currency"])
     # A text says which way the money went; a minus beside it would turn it round.
     for name in ("amount_minor", "disputed_minor"):
         given[name] = abs(int(given[name])) if given.get(name) is not None else None
     return {
-        name.removesuffix("_minor"): money(int(value), currency) if name.endswith("_minor") else str(value)
+        name.removesuffix("_minor"): format_money(int(value), currency)
+        if name.endswith("_minor")
+        else str(value)
         for name, value in given.items()
         if value is not None
     }
@@ -208,7 +203,7 @@ def _facts(
         ("地点 Place", place),
         ("商户 Merchant", " ".join(part for part in (row["merchant_id"], merchant.get("name")) if part)),
         ("终端 Terminal", row["terminal_id"]),
-        ("涉及金额 Amount at risk", money(row["amount_at_risk_minor"], row["currency"])),
+        ("涉及金额 Amount at risk", format_money(row["amount_at_risk_minor"], row["currency"])),
         ("应收 / 应付 Expected", _amount(amounts.get("expected_amount_minor"), item.get("currency"))),
         ("清算金额 Settled", _amount(amounts.get("settled_amount_minor"), item.get("currency"))),
         ("交易类型 Type", item.get("txn_type")),
@@ -225,7 +220,7 @@ def _facts(
 
 
 def _amount(amount_minor: int | None, currency: str | None) -> str | None:
-    return None if amount_minor is None else money(amount_minor, currency)
+    return None if amount_minor is None else format_money(amount_minor, currency)
 
 
 def _pair(batch_no: str | None, stan: str | None) -> str | None:

@@ -16,10 +16,11 @@ from typing import Any
 import duckdb
 
 from posrecon.audit import record
-from posrecon.disputes.complaint import Complaint, Story, breaks_of, money, story_of
+from posrecon.disputes.complaint import Complaint, Story, breaks_of, story_of
 from posrecon.errors import UsageError
 from posrecon.exports import csv_text
 from posrecon.files import sha256_of, written_aside
+from posrecon.money import format_money
 from posrecon.pdf import Column, Pages
 from posrecon.reporting.evidence import Evidence
 from posrecon.reporting.lookup import Row, open_published, rows_of
@@ -194,7 +195,7 @@ def _pages(
                 row["opened_on"].isoformat(),
                 row["merchant_id"] or "-",
                 "未结 open" if row["status"] == "open" else "已结 closed",
-                money(row["amount_at_risk_minor"], row["currency"]),
+                format_money(row["amount_at_risk_minor"], row["currency"]),
             )
             for number, row in enumerate(rows[:TOLD], start=1)
         ],
@@ -223,7 +224,10 @@ def _sums(rows: Sequence[Row]) -> list[tuple[str, str]]:
         totals[currency] = totals.get(currency, 0) + int(row["amount_at_risk_minor"] or 0)
     return [
         ("笔数 Count", f"{len(rows):,}"),
-        *(("涉及金额 Amount at risk", money(total, currency)) for currency, total in sorted(totals.items())),
+        *(
+            ("涉及金额 Amount at risk", format_money(total, currency))
+            for currency, total in sorted(totals.items())
+        ),
     ]
 
 

@@ -80,27 +80,25 @@ class ControlReport:
     last_night: date
 
 
-def write(settings: Settings, month: str) -> Path:
+def write(settings: Settings, report: ControlReport) -> Path:
     """Write the report as PDF and JSON under published/reports, and record that it was made.
 
     Args:
         settings: Where state lives.
-        month: YYYY-MM.
+        report: The figures of a month, as `collect` gathers them.
 
     Returns:
         The PDF.
 
     Raises:
-        UsageError: No night of the month is published.
         PosreconError: The font of printed pages is missing.
     """
-    report = collect(settings, month)
     content = as_pdf(settings, report)
-    path = settings.published / "reports" / f"control-{month}.pdf"
+    path = settings.published / "reports" / f"control-{report.month}.pdf"
     with written_aside(path) as aside:
         aside.write_bytes(content)
     write_json(path.with_suffix(".json"), asdict(report))
-    facts = {"what": "control report", "month": month, "file": path.name, "sha256": sha256_of(path)}
+    facts = {"what": "control report", "month": report.month, "file": path.name, "sha256": sha256_of(path)}
     record(settings, "export", facts)
     return path
 

@@ -9,7 +9,7 @@ import duckdb
 
 from posrecon.banking_calendar import is_banking_day
 from posrecon.errors import UsageError
-from posrecon.money import format_minor
+from posrecon.money import format_money
 from posrecon.reporting.evidence import evidence_of
 from posrecon.reporting.ladder import as_text as ladder_text
 from posrecon.reporting.ladder import rules_tried
@@ -373,12 +373,6 @@ def _reasons(item: Row, latest: date) -> list[str]:
 # ------------------------------------------------------------------------------------------------ text
 
 
-def _money(amount_minor: int | None, currency: str | None) -> str:
-    return (
-        "-" if amount_minor is None else f"{format_minor(amount_minor, currency or 'CNY')} {currency or ''}"
-    )
-
-
 def _item_text(story: dict[str, Any]) -> list[str]:
     item = story["item"]
     currency = item["currency"]
@@ -391,12 +385,12 @@ def _item_text(story: dict[str, Any]) -> list[str]:
         f"terminal {item['terminal_id'] or '-'} batch {item['batch_no'] or '-'} STAN {item['stan'] or '-'} "
         f"RRN {item['rrn'] or '-'} card {item['card_masked'] or '-'}",
         *(f"  {sentence}" for sentence in story["reasons"]),
-        f"  expected {_money(item['expected_amount_minor'], currency)}, "
-        f"settled {_money(item['settled_amount_minor'], settled_in)}, "
-        f"difference {_money(item['delta_minor'], currency) if same else 'none: other currencies'}; "
-        f"fee {_money(item['fee_minor'], settled_in)}, "
-        f"expected {_money(item['expected_fee_minor'], settled_in)}; "
-        f"net {_money(item['net_minor'], settled_in)}",
+        f"  expected {format_money(item['expected_amount_minor'], currency)}, "
+        f"settled {format_money(item['settled_amount_minor'], settled_in)}, "
+        f"difference {format_money(item['delta_minor'], currency) if same else 'none: other currencies'}; "
+        f"fee {format_money(item['fee_minor'], settled_in)}, "
+        f"expected {format_money(item['expected_fee_minor'], settled_in)}; "
+        f"net {format_money(item['net_minor'], settled_in)}",
     ]
     lines += _calendar_text(story["calendar"])
     lines += ladder_text(story["rules"])
@@ -421,8 +415,8 @@ def _payout_text(story: dict[str, Any]) -> list[str]:
     lines += _payout_lines(payout, currency)
     lines += _calendar_text(story["calendar"])
     lines += [
-        f"  {row['items']:,} items {row['match_state']}: settled {_money(row['settled_minor'], currency)}, "
-        f"fee {_money(row['fee_minor'], currency)}, net {_money(row['net_minor'], currency)}"
+        f"  {row['items']:,} items {row['match_state']}: settled {format_money(row['settled_minor'], currency)}, "
+        f"fee {format_money(row['fee_minor'], currency)}, net {format_money(row['net_minor'], currency)}"
         for row in story["lines"]
     ]
     return lines + _breaks_text(story["breaks"]) + _evidence_text(story["evidence"])
@@ -432,7 +426,7 @@ def _entry_text(story: dict[str, Any]) -> list[str]:
     entry = story["entry"]
     kind = "Credit" if entry["amount_minor"] > 0 else "Debit"
     lines = [
-        f"{kind} of {_money(entry['amount_minor'], entry['currency'])} on account {entry['account']}, "
+        f"{kind} of {format_money(entry['amount_minor'], entry['currency'])} on account {entry['account']}, "
         f"value date {entry['value_date']}, reference {entry['reference'] or '-'}",
         f"  text: {entry['narrative'] or '-'}",
         f"  known payer: {entry['acquirer'] or 'none'}",
@@ -468,8 +462,8 @@ def _payout_lines(payout: Row, currency: str | None) -> list[str]:
     rule = f" by {payout['funding_rule']}" if payout["funding_rule"] else ""
     return [
         f"  payout {payout['payout_id']}: {payout['state']}{rule}, due {payout['due_date']}, "
-        f"expected {_money(payout['expected_net_minor'], currency)}, "
-        f"received {_money(payout['received_minor'], currency)}{bank}"
+        f"expected {format_money(payout['expected_net_minor'], currency)}, "
+        f"received {format_money(payout['received_minor'], currency)}{bank}"
     ]
 
 
@@ -480,7 +474,7 @@ def _breaks_text(breaks: list[Row]) -> list[str]:
             f"  break {row['break_type']} ({row['label_en']}, {row['label_zh']}): {row['status']}, "
             f"opened {row['opened_on']}"
             + (f", closed {row['closed_on']} by {row['closed_by']}" if row["closed_on"] else "")
-            + f", at risk {_money(row['amount_at_risk_minor'], row['currency'])}"
+            + f", at risk {format_money(row['amount_at_risk_minor'], row['currency'])}"
             + (" (its file is missing)" if row["file_missing"] else "")
         )
         lines.append(f"    found: {row['detail']}")

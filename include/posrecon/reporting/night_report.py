@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from posrecon.files import write_json, write_text
-from posrecon.money import format_minor
+from posrecon.money import format_money
 from posrecon.settings import Settings
 from posrecon.warehouse.manifests import read_manifest
 
@@ -60,7 +60,7 @@ def markdown(figures: dict[str, Any], digest: str) -> str:
                 f"{row['opened_tonight']:,}",
                 f"{row['closed_tonight']:,}",
                 f"{row['open']:,}",
-                money(row["open_minor"], row["currency"]),
+                format_money(row["open_minor"], row["currency"]),
             ]
             for row in figures["breaks"]
         ],
@@ -69,7 +69,7 @@ def markdown(figures: dict[str, Any], digest: str) -> str:
     lines += _table(
         ["break", "candidates", "amount"],
         [
-            [row["break_type"], f"{row['candidates']:,}", money(row["amount_minor"], row["currency"])]
+            [row["break_type"], f"{row['candidates']:,}", format_money(row["amount_minor"], row["currency"])]
             for row in figures["candidates"]
         ],
     )
@@ -100,7 +100,7 @@ def notification(figures: dict[str, Any], *, report: Path | None = None) -> str:
     lines += [f"FILE {problem_text(problem)}" for problem in figures["file_problems"]]
     largest = sorted(figures["breaks"], key=lambda row: (-row["open_minor"], row["break_type"]))
     lines += [
-        f"OPEN {row['break_type']}: {row['open']:,} ({money(row['open_minor'], row['currency'])})"
+        f"OPEN {row['break_type']}: {row['open']:,} ({format_money(row['open_minor'], row['currency'])})"
         for row in largest[:5]
         if row["open"]
     ]
@@ -120,11 +120,6 @@ def problem_text(problem: dict[str, Any]) -> str:
     name = problem["file_name"] or problem["logical_name"]
     reason = f": {problem['reason']}" if problem["reason"] else ""
     return f"{problem['state']} {name} ({problem['source']}){reason}"
-
-
-def money(amount_minor: int, currency: str | None) -> str:
-    """Minor units with their currency, for people."""
-    return f"{format_minor(amount_minor, currency or 'CNY')} {currency or ''}".strip()
 
 
 def _table(header: list[str], rows: list[list[str]]) -> list[str]:

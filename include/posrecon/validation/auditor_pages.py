@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from posrecon.files import write_json, write_text
-from posrecon.money import format_minor
+from posrecon.money import format_money
 from posrecon.settings import Settings
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def _candidates(run_date: date, rows: Iterable[tuple[Any, ...]]) -> str:
             [
                 f'<code id="{candidate_id}">{candidate_id}</code>',
                 html.escape(str(break_type)),
-                f"{format_minor(amount, currency or 'CNY')} {currency or ''}" if amount is not None else "",
+                "" if amount is None else format_money(amount, currency),
                 html.escape(f"{merchant or '-'} {terminal or ''}"),
                 html.escape(f"{route or ''} {respond_by or ''}"),
                 "<br>".join(lines) + f"<br><small>break {break_id}</small>",
@@ -301,8 +301,7 @@ def _summed(rules: Iterable[JudgedRule]) -> dict[str, int]:
 
 def _money(totals: dict[str, int]) -> str:
     return "<br>".join(
-        f"{format_minor(amount, currency)} {html.escape(currency)}"
-        for currency, amount in sorted(totals.items())
+        html.escape(format_money(amount, currency)) for currency, amount in sorted(totals.items())
     )
 
 
