@@ -24,6 +24,7 @@ from pathlib import Path
 import duckdb
 
 from posrecon.errors import PosreconError
+from posrecon.formats.unionpay_zm import offsets
 from posrecon.orchestration import ModelRun, read_run_results
 from posrecon.settings import PROJECT_ROOT, Settings
 from posrecon.simulate.generator import simulate
@@ -35,6 +36,8 @@ SLOWEST_NODES = 25
 # events than lines.
 EVENTS = 1_100_000
 
+RECEIVED = "received"
+WECHAT_COLUMNS = 27
 LAYERS = ("staging", "intermediate", "marts")
 IMPORTS = {
     "Python": "pass",
@@ -84,6 +87,7 @@ def main() -> int:
     large = _night(asked.home / "large", events=asked.events, merchants=asked.merchants)
     inputs = _inputs(asked.home / "large")
     rivals = {
+        "DuckDB, files as received": _rival(_received_code(asked.home / "large" / RECEIVED), asked.home),
         "DuckDB": _rival(_duckdb_code(inputs), asked.home),
         "Polars": _rival(_polars_code(inputs), asked.home),
     }
@@ -106,6 +110,8 @@ def _night(home: Path, *, events: int, merchants: int) -> tuple[Measured, dict[s
     print(f"Simulating {events:,} events of {merchants} merchants", flush=True)
     simulate(home / "inbox", seed=7, nights=1, rows=events, merchants=merchants)
     (home / "inbox" / "truth.csv").unlink()
+    # The night takes the files away; the query over them reads the same bytes under another name.
+    shutil.copytree(home / "inbox", home / RECEIVED, copy_function=os.link)
     print("Running the night", flush=True)
     command = [sys.executable, "-m", "posrecon.cli", "night", "--date", str(RUN_DATE), "--json"]
     measured = measure(command, home, allowed=(0, 3))
@@ -198,6 +204,63 @@ def _rival(code: str, home: Path, *, python: str = sys.executable) -> tuple[floa
     measured = measure([python, "-c", code], home)
     seconds, rows = measured.said.split()
     return float(seconds), float(rows), measured
+
+
+def _received_code(received: Path) -> str:
+    """One query over the terminal log, the UnionPay records and the WeChat bills as they came.
+
+    Alipay's bills are zips in GBK, which DuckDB cannot open; the query is spared them, the night is not.
+    """
+    at = {name: f"substr(record, {first + 1}, {last - first})" for name, (first, last) in offsets().items()}
+    cells = ", ".join(f"'c{number}': 'varchar'" for number in range(WECHAT_COLUMNS))
+    return f"""
+import duckdb, time
+started = time.perf_counter()
+connection = duckdb.connect(config={{"threads": 2}})
+connection.execute("set enable_progress_bar = false")  # it would stand between the figures
+rows = connection.execute('''
+    copy (
+        with events as (
+            select *, case txn_type when 'refund' then -1 else 1 end as direction
+            from read_csv('{received}/terminal_log/terminal_log_*.csv', all_varchar = true)
+            where response_code = '00'
+        ),
+        merchants as (select * from read_csv('{received}/reference/merchants.csv', all_varchar = true)),
+        unionpay as (
+            select
+                m.merchant_id, {at["term_id"]} as terminal_id, {at["rrn"]} as rrn,
+                {at["amount"]}::bigint as gross_minor, substr({at["fee"]}, 2)::bigint as fee_minor,
+                substr({at["settled"]}, 2)::bigint as net_minor,
+                case {at["settled"]}[1] when 'D' then -1 else 1 end as direction
+            from read_csv(
+                '{received}/unionpay/*', auto_detect = false, header = false, delim = '\\x01', quote = '', escape = '',
+                encoding = 'latin-1', columns = {{'record': 'varchar'}}
+            )
+            join merchants as m on m.unionpay_mer_id = {at["mer_id"]}
+        ),
+        wechat as (
+            select
+                m.merchant_id, c6[2:] as merchant_order_no, case c9 when '`SUCCESS' then 1 else -1 end as direction,
+                (c12[2:]::decimal(15, 2) * 100)::bigint as gross_minor,
+                (c22[2:]::decimal(15, 5) * 100)::bigint as fee_minor, gross_minor - fee_minor as net_minor
+            from read_csv(
+                '{received}/wechat/*', auto_detect = false, header = false, skip = 1, delim = ',', quote = '',
+                escape = '', null_padding = true, columns = {{{cells}}}
+            )
+            join merchants as m on m.wechat_mch_id = c2[2:]
+            where starts_with(c0, '`2') and c9 is not null
+        )
+        select e.*, l.gross_minor, l.fee_minor, l.net_minor
+        from events as e
+        join unionpay as l using (merchant_id, terminal_id, rrn, direction)
+        union all by name
+        select e.*, l.gross_minor, l.fee_minor, l.net_minor
+        from events as e
+        join wechat as l using (merchant_id, merchant_order_no, direction)
+    ) to '{received}.parquet' (format parquet, compression zstd)
+''').fetchall()[0][0]
+print(time.perf_counter() - started, rows)
+"""
 
 
 def _duckdb_code(inputs: dict[str, Path]) -> str:
@@ -327,7 +390,8 @@ def _report(
         f"Peak memory is {measured.peak_mb:,} MB; the limit is {MEMORY_MAX_MB:,} MB: "
         f"{'kept' if measured.peak_mb <= MEMORY_MAX_MB else 'NOT KEPT'}.",
         "",
-        "| one query over the same records as CSV, joined on pass 1, written as Parquet | s | rows | peak, MB |",
+        "| one query over the same records (as CSV where nothing is said), joined on pass 1, written as Parquet "
+        "| s | rows | peak, MB |",
         "|---|---:|---:|---:|",
     ]
     for name, (took, rows, whole) in rivals.items():
@@ -341,10 +405,10 @@ def _report(
         lines.append(f"The night takes {measured.seconds / took:.1f} times the {name} query{net}.")
     lines += [
         "",
-        "The query reads prepared CSV and joins once. The night also receives, hashes, encrypts and archives the "
-        "files, checks fixed-width records and totals, masks cards, finds repeats, voids and reversals, matches in "
-        "passes with uniqueness on both sides, judges fees, dates and payouts, tests conservation on each layer, "
-        "runs the expectations and publishes.",
+        "A query reads and joins once; over the files as received it leaves out Alipay's bills. The night also "
+        "receives, hashes, encrypts and archives the files, checks fixed-width records and totals, masks cards, finds "
+        "repeats, voids and reversals, matches in passes with uniqueness on both sides, judges fees, dates and "
+        "payouts, tests conservation on each layer, runs the expectations and publishes.",
         "",
     ]
     return "\n".join(lines)
