@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -520,20 +521,30 @@ def require_columns(
 
 
 def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
-    """A private in-memory DuckDB for one file. What it spills is encrypted: it may hold card numbers."""
+    """An in-memory DuckDB for one file; what was made in it before is not seen, and what is made goes when it closes.
+
+    All files of a process share one database, since opening one takes longer than reading a small file; macros, views
+    and tables are temporary, so each connection has its own.
+    """
     settings.tmp.mkdir(parents=True, exist_ok=True)
-    connection = duckdb.connect(
+    connection = _database(settings.threads, settings.memory_limit, str(settings.tmp)).cursor()
+    connection.execute(MASK_MACROS)
+    return connection
+
+
+@lru_cache(maxsize=1)
+def _database(threads: int, memory_limit: str, folder: str) -> duckdb.DuckDBPyConnection:
+    """The database of this process. What it spills is encrypted: it may hold card numbers."""
+    return duckdb.connect(
         config={
-            "threads": settings.threads,
-            "memory_limit": settings.memory_limit,
-            "temp_directory": str(settings.tmp),
+            "threads": threads,
+            "memory_limit": memory_limit,
+            "temp_directory": folder,
             "temp_file_encryption": True,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         }
     )
-    connection.execute(MASK_MACROS)
-    return connection
 
 
 def field_sql(text: Text, column: str) -> str:
