@@ -5,7 +5,8 @@
     case {{ channel }} when 'card' then 'unionpay' else {{ channel }} end
 {%- endmacro %}
 
-{# The channel that an acquirer's lines are reported under: a wallet's are its own, all others settle cards. #}
+{# The channel of an acquirer's lines and payouts where its files do not say it: a wallet's is its own, all others
+   settle cards. #}
 {% macro channel_of_acquirer(acquirer) -%}
     case when {{ acquirer }} in ('wechat', 'alipay') then {{ acquirer }} when {{ acquirer }} is not null then 'card' end
 {%- endmacro %}

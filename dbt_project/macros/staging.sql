@@ -19,6 +19,7 @@ select
 
     ---------- attributes
     line_kind,
+    coalesce(channel, {{ channel_of_acquirer('acquirer') }}) as channel,
     txn_type,
     txn_code,
     card_masked,

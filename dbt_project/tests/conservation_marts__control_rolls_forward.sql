@@ -43,7 +43,7 @@ balances as (
     select
         'settlement' as side,
         acquirer,
-        {{ channel_of_acquirer('acquirer') }} as channel,
+        channel,
         currency,
         1 as opened_items,
         gross_minor as opened_minor,
@@ -72,7 +72,7 @@ balances as (
     select
         'settlement' as side,
         acquirer,
-        {{ channel_of_acquirer('acquirer') }} as channel,
+        channel,
         currency,
         0 as opened_items,
         0 as opened_minor,

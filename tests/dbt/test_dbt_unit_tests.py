@@ -1427,6 +1427,24 @@ MUTATIONS = [
         "int_recon__item_acquirers",
     ),
     (
+        "macros/staging.sql",
+        "coalesce(channel, {{ channel_of_acquirer('acquirer') }}) as channel",
+        "{{ channel_of_acquirer('acquirer') }} as channel",
+        "stg_generic__settlement_lines",
+    ),
+    (
+        f"{RECON}/int_recon__expected_fees.sql",
+        "        and lines.channel = in_force.channel\n",
+        "",
+        "int_recon__expected_fees",
+    ),
+    (
+        f"{RECON}/int_recon__closing_breaks.sql",
+        "            identified.settlement_channel,\n",
+        "",
+        "int_recon__closing_breaks",
+    ),
+    (
         f"{RECON}/int_recon__expected_fees.sql",
         "case when schedule.channel = asked.acquirer then 0 else 1 end asc,",
         "",

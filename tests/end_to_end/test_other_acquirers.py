@@ -21,11 +21,11 @@ MERCHANTS = (
 )
 ACQUIRERS = (
     "merchant_id,channel,card_prefix,acquirer,acquirer_merchant_id\n"
-    f"M1,card,,allinpay,{SHOP}\nM1,card,4,stripe,acct_1\n"
+    f"M1,card,,allinpay,{SHOP}\nM1,wechat,,allinpay,{SHOP}\nM1,card,4,stripe,acct_1\n"
 )
 FEES = (
     "merchant_id,channel,card_type,rate_bps,cap_minor,effective_from,effective_to\n"
-    "M1,card,*,60,,2026-01-01,\nM1,stripe,*,200,,2026-01-01,\n"
+    "M1,card,*,60,,2026-01-01,\nM1,stripe,*,200,,2026-01-01,\nM1,wechat,*,38,,2026-01-01,\n"
 )
 
 
@@ -50,7 +50,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     (page,) = [
         text for text in blocks(PROJECT_ROOT / "docs" / "add-a-bank.md", "yaml") if "name: allinpay" in text
     ]
-    (sources / "allinpay_pos.yml").write_text(page, encoding="utf-8")
+    channel = "    channel: {from: 产品类型, values: {微信: wechat}, other: card}\n    gross:"
+    (sources / "allinpay_pos.yml").write_text(page.replace("    gross:", channel), encoding="utf-8")
     shutil.copy(sources / "examples" / "stripe_payouts.yml", sources)
     home = Home(folder / "home")
 
@@ -66,7 +67,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
         event(**shop, stan="000001", rrn="631500000001"),
         event(**shop, stan="000002", rrn="631500000002", amount="20.00"),
         event(**visa, stan="000003", amount="50.00", merchant_order_no="ORDER-1"),
-    )
+        event(**shop, stan="000004", rrn="", card_no="", card_type="", channel="wechat", amount="30.00",
+            merchant_order_no="ORDER-2"),
+    )  # fmt: skip
     put(home, "terminal_log", "terminal_log_20261111.csv", log)
     bill = allinpay_file(
         allinpay_record(结算金额="12.27"),
@@ -79,8 +82,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
             手续费="0.20",
             结算金额="18.80",
         ),
-        totals="合计,2,31.34,0.27,31.07",
-    )
+        allinpay_record(凭证号="", 参考号="", 卡号="", 卡类别="", 交易单号="3", 订单号="ORDER-2", 产品类型="微信",
+            交易金额="30.00", 手续费="0.11", 结算金额="29.89"),
+        totals="合计,3,61.34,0.38,60.96",
+    )  # fmt: skip
     put(home, "generic", f"allinpay_{SHOP}_20261111.csv", bill)
     put(home, "generic", "payout_reconciliation_acct_1_20261111.csv", stripe_file())
     put(home, "bank", f"MT940_{ACCOUNT}_20261111.sta", statement(
@@ -88,11 +93,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
         closing="C261111CNY149,00",
     ).encode())  # fmt: skip
     night(NEXT_DAY)
-    put(home, "terminal_log", "terminal_log_20261112.csv", log_of(event(**shop, stan="000004", response_code="51",
+    put(home, "terminal_log", "terminal_log_20261112.csv", log_of(event(**shop, stan="000005", response_code="51",
         txn_time="2026-11-12T10:00:00")))  # fmt: skip
     put(home, "bank", f"MT940_{ACCOUNT}_20261112.sta", statement(
-        ":61:2611121112C31,07NTRFTL//3", f":86:通联支付 {SHOP} 20261111",
-        opening="C261111CNY149,00", closing="C261112CNY180,07", number="2",
+        ":61:2611121112C60,96NTRFTL//3", f":86:通联支付 {SHOP} 20261111",
+        opening="C261111CNY149,00", closing="C261112CNY209,96", number="2",
     ).encode())  # fmt: skip
     night(date(2026, 11, 13))
     return home
@@ -107,6 +112,7 @@ def test_every_sale__is_matched_by_what_its_acquirer_states(home: Home) -> None:
         ("allinpay", "000001", "matched", "acquirer_reference", 0),
         ("allinpay", "000002", "matched", "acquirer_reference", -100),
         ("stripe", "000003", "matched", "order_number", 0),
+        ("allinpay", "000004", "matched", "order_number", 0),
     ]
 
 
@@ -115,7 +121,7 @@ def test_fee__is_judged_by_the_rate_of_the_acquirer_before_that_of_the_channel(h
         "select acquirer, fee_minor, expected_fee_minor from marts.fct_reconciliation"
         " where business_date = date '2026-11-11' order by stan"
     )
-    assert found == [("allinpay", 7, 7), ("allinpay", 20, 11), ("stripe", 100, 100)]
+    assert found == [("allinpay", 7, 7), ("allinpay", 20, 11), ("stripe", 100, 100), ("allinpay", 11, 11)]
 
 
 def test_payout__is_known_by_the_pattern_of_the_acquirers_own_source(home: Home) -> None:
@@ -123,7 +129,7 @@ def test_payout__is_known_by_the_pattern_of_the_acquirers_own_source(home: Home)
         "select payout_id, expected_net_minor, received_minor, state from marts.fct_payouts order by payout_id"
     )
     assert found == [
-        ("allinpay:M1:2026-11-11", 3107, 3107, "funded"),
+        ("allinpay:M1:2026-11-11", 6096, 6096, "funded"),
         ("stripe:M1:2026-11-11", 4900, 4900, "funded"),
     ]
 
@@ -135,7 +141,7 @@ def test_only_the_labelled_faults__are_breaks(home: Home) -> None:
     assert found == [("amount_mismatch", 100), ("fee_mismatch", 9)]
 
 
-def test_control__rolls_forward_per_acquirer(home: Home) -> None:
+def test_control__rolls_forward_per_acquirer_and_channel(home: Home) -> None:
     found = home.ask(
         "select acquirer, channel, side, sum(new_items), sum(matched_items) from marts.rpt_daily_control"
         " where run_date = date '2026-11-12' group by all order by all"
@@ -143,6 +149,8 @@ def test_control__rolls_forward_per_acquirer(home: Home) -> None:
     assert found == [
         ("allinpay", "card", "settlement", 2, 2),
         ("allinpay", "card", "terminal", 2, 2),
+        ("allinpay", "wechat", "settlement", 1, 1),
+        ("allinpay", "wechat", "terminal", 1, 1),
         ("stripe", "card", "settlement", 1, 1),
         ("stripe", "card", "terminal", 1, 1),
     ]

@@ -116,6 +116,7 @@ select
     line_no,
     '{acquirer}' as acquirer,
     'transaction' as line_kind,
+    null as channel,
     '{key}' as acquirer_merchant_id,
     terminal as terminal_id,
     null as stan,

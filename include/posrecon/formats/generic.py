@@ -38,7 +38,7 @@ from posrecon.formats.layout import Job, Parsed
 from posrecon.formats.masking import CARD_MACROS, mask_text
 from posrecon.formats.terminal_csv import money_macros
 from posrecon.landing.sources import Source
-from posrecon.landing.tables import Column, Table
+from posrecon.landing.tables import CHANNELS, Column, Table
 from posrecon.money import currency_exponent, format_minor
 
 # Parts the fields of a fixed-width record once it is cut; no text holds it.
@@ -50,9 +50,9 @@ _WITHHELD = "(withheld: its fields cannot be told apart)"
 _BAD_LINES_MAX = 10_000
 
 _SETTLEMENT_COLUMNS = (
-    "acquirer", "line_kind", "acquirer_merchant_id", "terminal_id", "stan", "rrn", "auth_code", "acquirer_txn_no",
-    "orig_acquirer_txn_no", "merchant_order_no", "txn_type", "txn_code", "txn_local", "card_masked", "card_type",
-    "currency", "gross_minor", "fee_minor", "net_minor", "settlement_date", "orig_stan", "orig_txn_local",
+    "acquirer", "line_kind", "channel", "acquirer_merchant_id", "terminal_id", "stan", "rrn", "auth_code",
+    "acquirer_txn_no", "orig_acquirer_txn_no", "merchant_order_no", "txn_type", "txn_code", "txn_local", "card_masked",
+    "card_type", "currency", "gross_minor", "fee_minor", "net_minor", "settlement_date", "orig_stan", "orig_txn_local",
 )  # fmt: skip
 _ENTRY_COLUMNS = (
     "account", "statement_no", "value_date", "entry_date", "amount_minor", "currency", "acquirer", "reference",
@@ -617,17 +617,19 @@ def _settlement_sql(query: _Query, job: Job) -> str:
     has_date = "settlement_date" in table.columns
     named = [
         f"{query.column(name)} as {name}_text"
-        for name in (*texts, "card_masked", "card_type", "txn_type", "line_kind")
+        for name in (*texts, "card_masked", "card_type", "txn_type", "line_kind", "channel")
     ]
     named += [
         f"{query.column(name)} as {name}_text"
         for name in (*times, *(["settlement_date"] if has_date else []))
     ]
     named += [*query.raw_money(), f"{query.currency()} as currency"]
-    types = table.columns.get("txn_type")
-    stated_type = query.cell(types.names[0]) if types and types.names else "null::varchar"
+    types, channels = table.columns.get("txn_type"), table.columns.get("channel")
+    for name, column in (("type", types), ("channel", channels)):
+        stated = query.cell(column.names[0]) if column and column.names else "null::varchar"
+        named.append(f"{stated} as stated_{name}")
     indicator = query.cell(table.signs.column) if table.signs.column else "null::varchar"
-    named += [f"{indicator} as indicator", f"{stated_type} as stated_type"]
+    named += [f"{indicator} as indicator"]
     gross, fee, net = (query.money(name)[0] for name in ("gross", "fee", "net"))
     if table.signs.by == "written":
         turn = "" if table.signs.fee == "charged" else "-"
@@ -643,6 +645,13 @@ def _settlement_sql(query: _Query, job: Job) -> str:
         reasons.append(
             f"when txn_type_text is null then {query.bind(' '.join(types.sources))} || ' \"' || "
             "coalesce(stated_type, '') || '\" is neither a sale nor a refund of the source YAML'"
+        )
+    if channels:
+        known = ", ".join(query.bind(channel) for channel in CHANNELS)
+        reasons.append(
+            f"when channel_text is null or channel_text not in ({known}) then "
+            f"{query.bind(' '.join(channels.sources))} || ' \"' || coalesce(stated_channel, '') || "
+            f"'\" is no channel, expected {' or '.join(CHANNELS)} by the source YAML'"
         )
     reasons += _indicator_reason(query)
     reasons.append(
@@ -671,6 +680,7 @@ def _settlement_sql(query: _Query, job: Job) -> str:
     select
         line_no, line, is_well_quoted, f,
         {query.bind(job.source.acquirer)}::varchar as acquirer, {kind_of_line} as line_kind,
+        channel_text as channel,
         {own_merchant} as acquirer_merchant_id,
         {", ".join(f"{name}_text as {name}" for name in texts[1:])},
         {kind} as txn_type,

@@ -9,6 +9,7 @@ SETTLEMENT_SCHEMA = arrow_schema(
     line_no=pa.int64(),
     acquirer=pa.string(),
     line_kind=pa.string(),
+    channel=pa.string(),
     acquirer_merchant_id=pa.string(),
     terminal_id=pa.string(),
     stan=pa.string(),

@@ -17,11 +17,11 @@ from posrecon.formats.delimited import (
 from posrecon.formats.layout import Job, Parsed
 from posrecon.formats.masking import hmac_pads
 from posrecon.landing.sources import Source
+from posrecon.landing.tables import CHANNELS
 from posrecon.money import exponents
 from posrecon.secrets import token_key
 
 TXN_TYPES = ("sale", "refund", "void", "reversal", "preauth", "preauth_completion", "preauth_void")
-CHANNELS = ("card", "wechat", "alipay")
 
 LOG_COLUMNS = (
     "merchant_id", "terminal_id", "batch_no", "stan", "rrn", "auth_code", "txn_type", "channel", "card_no",

@@ -152,6 +152,7 @@ select
     line_no,
     $acquirer as acquirer,
     'transaction' as line_kind,
+    null as channel,
     mch_id as acquirer_merchant_id,
     device as terminal_id,
     null as stan,

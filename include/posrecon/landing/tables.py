@@ -5,12 +5,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+# How a customer pays, in terminal logs and settlement files alike.
+CHANNELS = ("card", "wechat", "alipay")
+
 # Canonical columns by dataset; those that end up as money, dates and times are typed, the others are text.
 COLUMNS: dict[str, tuple[str, ...]] = {
     "settlement_lines": (
         "acquirer_merchant_id", "terminal_id", "stan", "rrn", "auth_code", "acquirer_txn_no", "orig_acquirer_txn_no",
         "merchant_order_no", "txn_type", "txn_code", "txn_local", "card_masked", "card_type", "currency", "gross",
-        "fee", "net", "settlement_date", "orig_stan", "orig_txn_local", "line_kind",
+        "fee", "net", "settlement_date", "orig_stan", "orig_txn_local", "line_kind", "channel",
     ),
     "bank_entries": (
         "account", "statement_no", "value_date", "entry_date", "amount", "currency", "reference", "narrative",
@@ -190,6 +193,10 @@ class Table(BaseModel):
             raise ValueError(
                 "columns.line_kind: expected transaction or dispute, and other (or value) for the rest"
             )
+        channels = self.columns.get("channel")
+        said = {*channels.values.values(), channels.other, channels.value} if channels else set()
+        if said - {*CHANNELS, None}:
+            raise ValueError(f"columns.channel: expected {', '.join(CHANNELS)}")
         for name, (first, length) in self.positions.items():
             if first < 1 or length < 1 or (self.record_bytes and first - 1 + length > self.record_bytes):
                 raise ValueError(f"positions.{name}: [{first}, {length}] is outside the record")

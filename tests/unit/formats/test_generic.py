@@ -98,6 +98,28 @@ def test_columns_about_persons__are_nowhere_not_even_in_quarantine(settings: Set
         assert "张三丰".encode() not in path.read_bytes()
 
 
+def test_channel__is_what_the_yaml_says_of_a_column(settings: Settings) -> None:
+    text = ALLINPAY.replace(
+        "    gross:", "    channel: {from: 产品类型, values: {银行卡: card, 微信: wechat}}\n    gross:"
+    ).replace("  totals:", "  footer: '^合计'\n  #totals:")
+    content = allinpay_file(*(allinpay_record(产品类型=said) for said in ("银行卡", "微信", "数币", "")))
+    parsed, found = allinpay(settings, content, text)
+    assert [row["channel"] for row in found["settlement_lines"]] == ["card", "wechat"]
+    assert [row["line_no"] for row in found["quarantine"]] == [4, 5]
+    assert found["quarantine"][0]["reason"].startswith('产品类型 "数币" is no channel, expected card or')
+    assert (parsed.loaded, parsed.quarantined) == (2, 2)
+
+
+@pytest.mark.parametrize(("column", "said"), [("", None), ("    channel: {value: wechat}\n", "wechat")])
+def test_channel__is_a_constant_or_left_to_the_acquirer(
+    settings: Settings, column: str, said: str | None
+) -> None:
+    _, found = allinpay(
+        settings, allinpay_file(allinpay_record()), ALLINPAY.replace("    gross:", f"{column}    gross:")
+    )
+    assert found["settlement_lines"][0]["channel"] == said
+
+
 def test_a_whole_card_number__is_masked(settings: Settings) -> None:
     _, found = allinpay(settings, allinpay_file(allinpay_record(卡号=PAN)))
     assert found["settlement_lines"][0]["card_masked"] == "621234******1232"
@@ -339,6 +361,7 @@ def test_a_bad_fixed_file__is_refused_with_its_reason(settings: Settings, conten
         (ALLINPAY, "acquirer: unionpay", "acquirer: other", "acquirer: other is every acquirer"),
         (ALLINPAY, "acquirer: unionpay", "acquirer: x\npayout_patterns: ['(']", "not a regular expression"),
         (ALLINPAY, "stan: 凭证号", "line_kind: 凭证号", "line_kind: expected transaction or dispute"),
+        (ALLINPAY, "stan: 凭证号", "channel: {value: cash}", "channel: expected card, wechat, alipay"),
         (BANK_CSV, "zone: Asia/Shanghai", "zone: UTC\npayout_patterns: [X]", "expected with an acquirer"),
         (ALLINPAY, "currency: CNY\n", "", "currency: expected"),
         (ALLINPAY, "date_from: name", "date_from: content", "settlement_date: expected"),

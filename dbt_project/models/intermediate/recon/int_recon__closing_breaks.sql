@@ -32,6 +32,7 @@ found as (
             'lines.acquirer', 'lines.merchant_id', 'lines.settlement_date', 'lines.currency', 'merchants.currency'
         ) }} as settlement_payout_id,
         lines.acquirer as settlement_acquirer,
+        lines.channel as settlement_channel,
         lines.merchant_id as settlement_merchant_id,
         lines.terminal_id as settlement_terminal_id,
         lines.txn_local as settlement_txn_local,
@@ -119,9 +120,8 @@ opened_tonight as (
         ) as acquirer,
         coalesce(
             identified.terminal_channel,
-            {{ channel_of_acquirer(
-                'coalesce(identified.settlement_acquirer, identified.payout_acquirer, identified.entry_acquirer)'
-            ) }}
+            identified.settlement_channel,
+            {{ channel_of_acquirer('coalesce(identified.payout_acquirer, identified.entry_acquirer)') }}
         ) as channel,
         coalesce(
             identified.terminal_merchant_id,

@@ -16,6 +16,7 @@ select
     pool.acquirer_txn_no,
     pool.merchant_order_no,
     pool.line_kind,
+    pool.channel,
     pool.txn_type,
     pool.card_masked,
     pool.card_type,

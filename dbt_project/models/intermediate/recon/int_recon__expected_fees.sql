@@ -11,7 +11,7 @@ lines as (
         line_key,
         merchant_id,
         acquirer,
-        {{ channel_of_acquirer('acquirer') }} as channel,
+        channel,
         card_type,
         cast(txn_local as date) as business_date,
         gross_minor
@@ -40,7 +40,7 @@ in_force as (
         schedule.cap_minor,
         tolerance.value as tolerance_minor,
         row_number() over (
-            partition by asked.merchant_id, asked.acquirer, asked.card_type, asked.business_date
+            partition by asked.merchant_id, asked.acquirer, asked.channel, asked.card_type, asked.business_date
             order by
                 case when schedule.channel = asked.acquirer then 0 else 1 end asc,
                 case when schedule.card_type = '*' then 1 else 0 end asc,
@@ -73,6 +73,7 @@ inner join in_force
     on
         lines.merchant_id = in_force.merchant_id
         and lines.acquirer = in_force.acquirer
+        and lines.channel = in_force.channel
         and lines.card_type is not distinct from in_force.card_type
         and lines.business_date = in_force.business_date
 where in_force.preference = 1

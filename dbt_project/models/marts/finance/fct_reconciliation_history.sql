@@ -126,7 +126,7 @@ without_terminal as (
         settlement_date,
         cast(null as bigint) as days_late,
         acquirer,
-        {{ channel_of_acquirer('acquirer') }} as channel,
+        channel,
         merchant_id,
         terminal_id,
         cast(null as varchar) as batch_no,

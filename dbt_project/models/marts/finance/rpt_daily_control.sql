@@ -26,7 +26,7 @@ sides as (
     select
         'settlement' as side,
         pool.acquirer,
-        {{ channel_of_acquirer('pool.acquirer') }} as channel,
+        pool.channel,
         states.currency,
         states.opening_state,
         states.match_state,
