@@ -227,7 +227,8 @@ def simulate(
     feeds: Annotated[
         Feeds,
         typer.Option(
-            help="mixed: some logs as ISO 8583, JSON lines or Parquet, some statements as camt.053."
+            help="mixed: some logs as ISO 8583, JSON lines or Parquet, some statements as camt.053, some merchants "
+            "with another acquirer."
         ),
     ] = Feeds.plain,
     as_json: JsonOption = False,

@@ -54,5 +54,5 @@ def test_formats_page__names_every_key_and_column_of_a_table() -> None:
 
 def test_example__is_the_one_that_lies_ready() -> None:
     example, _ = blocks(PAGE, "yaml")
-    shipped = ROOT / "include" / "sources" / "examples" / "allinpay_pos.yml"
+    shipped = ROOT / "include" / "sources" / "allinpay_pos.yml"
     assert shipped.read_text(encoding="utf-8").strip() == example.strip()

@@ -17,7 +17,7 @@ from posrecon.simulate.truth import BREAK_TYPES, write_truth
 
 DEFAULT_START = date(2026, 11, 11)
 ROWS_MIN = 100
-_FEEDS = ("terminal_log", "unionpay", "wechat", "alipay", "bank", "reference")
+_FEEDS = ("terminal_log", "unionpay", "wechat", "alipay", "bank", "generic", "reference")
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage, steps done, steps in all)."""

@@ -2,6 +2,7 @@
 
 The files are written first as they always are; here some are rewritten, and the labels follow: a label names file and
 line, so each line keeps track of where it went. What a layout cannot say (a wallet's payment in ISO 8583) stays CSV.
+Some merchants get another acquirer, with files of its own.
 """
 
 import csv
@@ -18,10 +19,7 @@ import pyarrow.parquet as pq
 from iso8583.specs import default_ascii
 
 from posrecon.money import currency_exponent, numeric_codes
-
-Row = dict[str, str]
-# Where a line went: (file, line) before → (file, line) after.
-Moves = dict[tuple[str, str], tuple[str, str]]
+from posrecon.simulate.elsewhere import Moves, Row, settle_elsewhere
 
 _LOG = re.compile(r"terminal_log_(?P<rest>20\d{6}.*)\.csv")
 _STATEMENT = re.compile(r"MT940_(?P<account>\d+)_(?P<date>20\d{6})\.sta")
@@ -50,6 +48,7 @@ def mix_feeds(out: Path, truth: Path) -> int:
     """
     moves: Moves = {}
     before = sum(path.is_file() for path in out.rglob("*"))
+    renamed = settle_elsewhere(out, moves)
     logs = sorted(path for path in (out / "terminal_log").iterdir() if _LOG.fullmatch(path.name))
     forms: tuple[Callable[[Path, list[Row], Moves], None] | None, ...] = (
         _messages,
@@ -64,7 +63,7 @@ def mix_feeds(out: Path, truth: Path) -> int:
     for number, path in enumerate(sorted((out / "bank").iterdir())):
         if number % 2 == 0 and _STATEMENT.fullmatch(path.name):
             _camt(path, moves)
-    _relabel(truth, moves)
+    _relabel(truth, moves, renamed)
     return sum(path.is_file() for path in out.rglob("*")) - before
 
 
@@ -229,17 +228,18 @@ def _date(digits: str) -> str:
 
 
 # -------------------------------------------------------------------------------- labels
-def _relabel(truth: Path, moves: Moves) -> None:
-    """Point the labels at the files and lines of now."""
+def _relabel(truth: Path, moves: Moves, renamed: dict[str, str]) -> None:
+    """Point the labels at the files, lines and payouts of now."""
     with truth.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         names = list(reader.fieldnames or ())
         rows = list(reader)
     for row in rows:
-        for file_key, line_key in (("terminal_file", "terminal_line"), ("bank_file", "bank_line")):
-            row[file_key], row[line_key] = moves.get(
-                (row[file_key], row[line_key]), (row[file_key], row[line_key])
-            )
+        for side in ("terminal", "settlement", "bank"):
+            place = (row[f"{side}_file"], row[f"{side}_line"])
+            row[f"{side}_file"], row[f"{side}_line"] = moves.get(place, place)
+        payee, separator, day = row["payout_id"].rpartition(":")
+        row["payout_id"] = renamed.get(payee + separator, payee + separator) + day
     with truth.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, names, lineterminator="\n")
         writer.writeheader()

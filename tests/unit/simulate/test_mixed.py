@@ -41,36 +41,48 @@ EVENT = (
     "orig_rrn", "merchant_order_no",
 )  # fmt: skip
 ENTRY = ("account", "value_date", "entry_date", "amount_minor", "currency", "acquirer", "narrative")
+LINE = (
+    "line_kind", "acquirer_merchant_id", "terminal_id", "stan", "rrn", "txn_type", "txn_local", "card_masked",
+    "card_type", "currency", "gross_minor", "fee_minor", "net_minor", "settlement_date",
+)  # fmt: skip
 
 
-@pytest.mark.parametrize(("dataset", "columns"), [("terminal_events", EVENT), ("bank_entries", ENTRY)])
+@pytest.mark.parametrize(
+    ("dataset", "columns"), [("terminal_events", EVENT), ("bank_entries", ENTRY), ("settlement_lines", LINE)]
+)
 def test_mixed_inbox__says_what_the_plain_one_says(
     homes: dict[str, Settings], dataset: str, columns: tuple[str, ...]
 ) -> None:
     said = {
-        name: sorted(str([row[column] for column in columns]) for row in raw(settings, dataset))
+        name: sorted(
+            str([row[column] for column in columns])
+            .replace("allinpay", "unionpay")
+            .replace("ALLINPAY", "UNIONPAY")
+            for row in raw(settings, dataset)
+        )
         for name, settings in homes.items()
     }
     assert len(said["plain"]) > 10
     assert said["mixed"] == said["plain"]
 
 
-def test_labels__name_the_records_where_they_are_now(homes: dict[str, Settings]) -> None:
+@pytest.mark.parametrize(
+    ("side", "dataset"), [("terminal", "terminal_events"), ("settlement", "settlement_lines")]
+)
+def test_labels__name_the_records_where_they_are_now(
+    homes: dict[str, Settings], side: str, dataset: str
+) -> None:
     found = {}
     for name, settings in homes.items():
         names = {outcome.file_no: outcome.file_name for _, outcome in read_files_before(settings, date.max)}
-        events = {
+        records = {
             (names[row["file_no"]], str(row["line_no"])): (row["terminal_id"], row["stan"], row["txn_type"])
-            for row in raw(settings, "terminal_events")
+            for row in raw(settings, dataset)
         }
         found[name] = sorted(
-            (
-                label["record_type"],
-                label["break_type"],
-                events[label["terminal_file"], label["terminal_line"]],
-            )
+            (label["record_type"], label["break_type"], str(records[place]))
             for label in labels(settings.inbox / "truth.csv")
-            if (label["terminal_file"], label["terminal_line"]) in events
+            if (place := (label[f"{side}_file"], label[f"{side}_line"])) in records
         )
     assert len(found["plain"]) > 100
     assert found["mixed"] == found["plain"]
@@ -78,6 +90,7 @@ def test_labels__name_the_records_where_they_are_now(homes: dict[str, Settings])
 
 def test_mixed_inbox__has_every_layout(homes: dict[str, Settings]) -> None:
     outcomes = [outcome for _, outcome in read_files_before(homes["mixed"], date.max)]
-    assert {"iso8583_log", "terminal_log", "bank_camt", "bank_mt940"} <= {one.source for one in outcomes}
+    sources = {"iso8583_log", "terminal_log", "bank_camt", "bank_mt940", "allinpay_pos", "unionpay_zm"}
+    assert sources <= {one.source for one in outcomes}
     endings = {Path(one.file_name).suffix for one in outcomes if one.feed == "terminal_log"}
     assert endings >= {".csv", ".jsonl", ".parquet", ".log"}
