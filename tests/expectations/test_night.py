@@ -284,6 +284,20 @@ def test_a_broken_warning_rule__is_reported__and_the_night_goes_on(home_of: Call
     assert [rule.rule_id for rule in validate(settings, RUN_DATE).warnings] == ["DQ-BK-FILES"]
 
 
+def test_a_record_without_trace_number__is_reported__and_the_night_goes_on(
+    home_of: Callable[[str], Path],
+) -> None:
+    settings = make_warehouse(
+        home_of("no-stan"),
+        lambda connection: connection.execute(
+            "update staging.stg_terminal__events set stan = null where line_no = 7"
+        ),
+    )
+    assert [(rule.rule_id, rule.count) for rule in validate(settings, RUN_DATE).warnings] == [
+        ("DQ-TL-STAN", 1)
+    ]
+
+
 def test_feeds_that_are_empty__are_warnings__not_errors(home_of: Callable[[str], Path]) -> None:
     def empty(connection: duckdb.DuckDBPyConnection) -> None:
         for table in (

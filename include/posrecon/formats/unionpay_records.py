@@ -42,14 +42,18 @@ class RecordLayout:
     Attributes:
         kind: For messages: ZM, ZME.
         sizes: Lengths that a record may have, without CR LF; one file has one of them.
-        fields: (name, width) in file order; a blank stands after each.
+        fields: (name, width) in file order.
         tail: Fields that not every version of the file has; they are read where they stand, and not required.
+        gap: Blanks after each field: 1, or 0 in a file that is written without them.
+        packed: The same record without blanks, told by its length.
     """
 
     kind: str
     sizes: tuple[int, ...]
     fields: tuple[tuple[str, int], ...]
     tail: tuple[tuple[str, int], ...] = ()
+    gap: int = 1
+    packed: "RecordLayout | None" = None
 
     @cached_property
     def offsets(self) -> Mapping[str, tuple[int, int]]:
@@ -58,13 +62,13 @@ class RecordLayout:
         at = 0
         for name, width in (*self.fields, *self.tail):
             found[name] = (at, at + width)
-            at += width + 1
+            at += width + self.gap
         return found
 
     @cached_property
     def separators(self) -> tuple[int, ...]:
         """Positions of the blanks after the required fields."""
-        return tuple(self.offsets[name][1] for name, _ in self.fields)
+        return tuple(self.offsets[name][1] for name, _ in self.fields) if self.gap else ()
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ def parse_records(job: Job, layout: RecordLayout, convert: Convert) -> Parsed:
         ExitStack() as stack,
     ):
         refused: pq.ParquetWriter | None = None
-        size = _size_of(content, layout)
+        layout, size = _found(content, layout)
         if len(content) % (size + 2) not in (0, size):
             raise _bad_structure(content, layout, size, job)
         for batch in _batches(content, layout, size, job):
@@ -153,11 +157,13 @@ def _sizes(layout: RecordLayout) -> str:
     return " or ".join(str(size) for size in layout.sizes)
 
 
-def _size_of(content: mmap.mmap, layout: RecordLayout) -> int:
-    """The record length of this file: that of its first record when it is a known one."""
+def _found(content: mmap.mmap, layout: RecordLayout) -> tuple[RecordLayout, int]:
+    """The layout and record length of this file: those of its first record when its length is a known one."""
     end = content.find(b"\n")
     first = (len(content) if end < 0 else end) - (end > 0 and content[end - 1] == 13)
-    return first if first in layout.sizes else layout.sizes[0]
+    if layout.packed and first in layout.packed.sizes:
+        return layout.packed, first
+    return layout, first if first in layout.sizes else layout.sizes[0]
 
 
 def _rows(batch: Batch, job: Job, clearing: date, convert: Convert) -> tuple[pa.Table, pa.Table]:

@@ -46,7 +46,16 @@ _FIELDS = (
 )  # fmt: skip
 _TAIL_2_5 = (("orig_order_id", 32), ("cleared", 13), ("entry_mode", 2), ("mobile_flag", 1), ("rrn", 12))
 
-LAYOUT = RecordLayout(kind="ZM", sizes=(607,), fields=_FIELDS, tail=_TAIL_2_5)
+_READ = sum(width for _, width in (*_FIELDS, *_TAIL_2_5))
+
+# Some senders of version 2.5 leave the blanks out; the reserved area behind the RRN is then 66 or 67 bytes.
+LAYOUT = RecordLayout(
+    kind="ZM",
+    sizes=(607,),
+    fields=_FIELDS,
+    tail=_TAIL_2_5,
+    packed=RecordLayout(kind="ZM", sizes=(_READ + 66, _READ + 67), fields=_FIELDS, tail=_TAIL_2_5, gap=0),
+)
 
 
 def offsets() -> Mapping[str, tuple[int, int]]:
@@ -66,7 +75,7 @@ def parse(job: Job) -> Parsed:
     comes from the clearing date of the file name. A record with a bad field goes to quarantine.
 
     Raises:
-        LayoutError: Empty, or a record is not 607 bytes + CR LF. Lists every bad line.
+        LayoutError: Empty, or a record has the wrong length. Lists every bad line.
 
     Source: 全渠道平台接入接口规范 第3部分 文件接口 §6.1.
     """

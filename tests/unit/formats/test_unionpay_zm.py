@@ -51,6 +51,28 @@ def test_version_1__without_an_rrn__loads_without_it(settings: Settings) -> None
     assert raw(settings, "settlement_lines")[0]["rrn"] is None
 
 
+def _packed(record: bytes, reserved: int) -> bytes:
+    """The same fields without the blanks between them."""
+    return b"".join(record[start:stop] for start, stop in offsets().values()) + b" " * reserved + b"\r\n"
+
+
+@pytest.mark.parametrize("reserved", [66, 67])
+def test_records_without_blanks_between_fields__are_told_by_their_length(
+    settings: Settings, reserved: int
+) -> None:
+    records = [_packed(zm_record(sub_mer_name="面馆".encode("gbk"), **given), reserved) for given in (
+        {}, {"txn_code": "S30", "fee": "C000000000007", "settled": "D000000001227"}, {"stan": "x"},
+    )]  # fmt: skip
+    outcome = parse_one(settings, "unionpay", ZM_NAME, b"".join(records))
+
+    assert (outcome.records, outcome.loaded, outcome.quarantined) == (3, 2, 1)
+    found = [
+        (row["gross_minor"], row["fee_minor"], row["terminal_id"], row["rrn"], row["line_no"])
+        for row in raw(settings, "settlement_lines")
+    ]
+    assert found == [(1234, 7, "10000001", "631500000001", 1), (-1234, -7, "10000001", "631500000001", 2)]
+
+
 def test_chinese_text__takes_two_bytes_a_character__fields_after_it_do_not_shift(settings: Settings) -> None:
     record = zm_record(sub_mer_name="面馆面馆面馆".encode("gbk"), order_id="订单1".encode("gbk"))
     parse_one(settings, "unionpay", ZM_NAME, record)
