@@ -2,7 +2,7 @@
 
 The files are written first as they always are; here some are rewritten, and the labels follow: a label names file and
 line, so each line keeps track of where it went. What a layout cannot say (a wallet's payment in ISO 8583) stays CSV.
-Some merchants get another acquirer, with files of its own.
+Some merchants get other acquirers, with files of their own.
 """
 
 import csv
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from iso8583.specs import default_ascii
 
 from posrecon.money import currency_exponent, numeric_codes
-from posrecon.simulate.elsewhere import Moves, Row, settle_elsewhere
+from posrecon.simulate.elsewhere import Moves, Row, settle_elsewhere, whole_rows
 
 _LOG = re.compile(r"terminal_log_(?P<rest>20\d{6}.*)\.csv")
 _STATEMENT = re.compile(r"MT940_(?P<account>\d+)_(?P<date>20\d{6})\.sta")
@@ -48,7 +48,7 @@ def mix_feeds(out: Path, truth: Path) -> int:
     """
     moves: Moves = {}
     before = sum(path.is_file() for path in out.rglob("*"))
-    renamed = settle_elsewhere(out, moves)
+    renamed = settle_elsewhere(out, truth, moves)
     logs = sorted(path for path in (out / "terminal_log").iterdir() if _LOG.fullmatch(path.name))
     forms: tuple[Callable[[Path, list[Row], Moves], None] | None, ...] = (
         _messages,
@@ -58,7 +58,7 @@ def mix_feeds(out: Path, truth: Path) -> int:
     )
     for number, path in enumerate(logs):
         rewrite = forms[number % len(forms)]
-        if rewrite is not None and (rows := _rows(path)):
+        if rewrite is not None and (rows := whole_rows(path)):
             rewrite(path, rows, moves)
     for number, path in enumerate(sorted((out / "bank").iterdir())):
         if number % 2 == 0 and _STATEMENT.fullmatch(path.name):
@@ -68,17 +68,6 @@ def mix_feeds(out: Path, truth: Path) -> int:
 
 
 # -------------------------------------------------------------------------------- terminal logs
-def _rows(path: Path) -> list[Row]:
-    """The records of a log whose lines are all whole; none when one is not, for then it says something as it is."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    lines = path.read_text(encoding="utf-8").splitlines()
-    is_whole = len(rows) + 1 == len(lines) and all(
-        None not in row and None not in row.values() for row in rows
-    )
-    return rows if is_whole else []
-
-
 def _json_lines(path: Path, rows: list[Row], moves: Moves) -> None:
     name = path.with_suffix(".jsonl").name
     for at, _ in enumerate(rows):
