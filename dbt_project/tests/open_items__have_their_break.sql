@@ -1,5 +1,6 @@
--- Lost if this fails: money that is overdue, ambiguous or unexplained tonight and that no open break claims. A bank
--- entry that may belong to several payouts is their ambiguity and has no break of its own.
+-- Lost if this fails: money that is overdue, ambiguous or unexplained tonight and that no break claims, neither an
+-- open one nor one that people decided. A bank entry that may belong to several payouts is their ambiguity and has no
+-- break of its own.
 
 with
 
@@ -10,7 +11,7 @@ open_breaks as (
         payout_id,
         break_type
     from {{ ref('int_recon__closing_breaks') }}
-    where status = 'open'
+    where status = 'open' or decision_id is not null
 
 ),
 

@@ -56,6 +56,7 @@ PUBLISHED_TABLES = (
     "fct_reconciliation",
     "fct_reconciliation_history",
     "fct_breaks",
+    "fct_break_decisions",
     "dispute_candidates",
     "fct_payouts",
     "fct_match_suggestions",

@@ -54,6 +54,7 @@ VIEWS = (
     View("fct_reconciliation", "fct_reconciliation_history", "latest"),
     View("fct_reconciliation_history", "fct_reconciliation_history", "append"),
     View("fct_breaks", "fct_breaks", "snapshot"),
+    View("fct_break_decisions", "fct_break_decisions", "append"),
     View("dispute_candidates", "dispute_candidates", "snapshot"),
     View("fct_payouts", "fct_payouts", "latest"),
     View("fct_match_suggestions", "fct_match_suggestions", "snapshot"),

@@ -58,6 +58,7 @@ MARTS = {
     "fct_payouts": "select 'p1' as payout_id, '110905000010001234' as settlement_account, "
     "date '{night}' as run_date, true as is_final",
     "fct_match_suggestions": "select 'i1' as item_id, 'i2' as settlement_item_id, date '{night}' as run_date",
+    "fct_break_decisions": "select 'd1' as decision_id, 'b1' as break_id, date '{night}' as run_date",
     "rpt_terminal_health": "select 'T1' as terminal_id, date '{night}' as run_date, false as is_final",
     "rpt_daily_control": "select date '{night}' as run_date, 'terminal' as side, 99 as explained_minor, "
     "1 as unexplained_minor",

@@ -1,5 +1,7 @@
 -- Grain: one row per break ever opened, at its state after tonight.
--- A break keeps the evidence of the night that opened it; what closed it is named in closed_by.
+-- A break keeps the evidence of the night that opened it; what closed it is named in closed_by. Records go before
+-- decisions of people: what they explain tonight is closed by them, and what they explain of a break that a decision
+-- keeps closed is remembered, for the day on which the decision is withdrawn.
 
 with
 
@@ -109,6 +111,8 @@ opened_tonight as (
         {{ run_date() }} as opened_on,
         cast(null as date) as closed_on,
         cast(null as varchar) as closed_by,
+        cast(null as varchar) as decision_id,
+        cast(null as varchar) as explained_by,
         identified.amount_at_risk_minor,
         identified.currency,
         coalesce(
@@ -252,7 +256,6 @@ carried as (
     select
         known.*,
         case
-            when known.status = 'closed' then null
             when identified.break_id is null and healed_by.explanation is not null then healed_by.explanation
             when
                 known.subject_key is not null
@@ -273,12 +276,17 @@ carried as (
                 then
                     'payout is ' || payouts.state || ': ' || coalesce(bank_files.file_name, '') || ' entry '
                     || coalesce(cast(payouts.first_entry_key % 4294967296 as varchar), '')
-        end as closed_tonight_by,
+        end as explained_tonight_by,
+        decided.closed_by as decided_tonight_by,
+        case when not decided.is_withdrawal then decided.decision_id end as decided_tonight_id,
+        known.decision_id is not null and coalesce(decided.is_withdrawal, false) as is_given_back,
         -- Whose file is missing is asked anew every night: it may have come without the row in it.
         coalesce(identified.file_missing, known.file_missing) as file_missing_tonight
     from {{ source('opening', 'breaks') }} as known
     left join identified
         on known.break_id = identified.break_id
+    left join {{ ref('int_recon__break_decisions') }} as decided
+        on known.break_id = decided.break_id
     left join explanations
         on known.subject_key = explanations.subject_key
     left join healed_by
@@ -293,6 +301,29 @@ carried as (
     left join files as bank_files
         on {{ int_div('payouts.first_entry_key', '4294967296') }} = bank_files.file_no
 
+),
+
+judged as (
+
+    select
+        carried.*,
+        coalesce(carried.explained_by, carried.explained_tonight_by) as explained_so_far,
+        case
+            -- The decision is withdrawn: what came meanwhile closes the break, or it is open again.
+            when carried.is_given_back then coalesce(carried.explained_by, carried.explained_tonight_by)
+            when carried.status = 'open' then coalesce(carried.explained_tonight_by, carried.decided_tonight_by)
+            -- Resolved anew while it was closed: the newer decision keeps it closed.
+            when carried.decision_id is not null then coalesce(carried.decided_tonight_by, carried.closed_by)
+            else carried.closed_by
+        end as closed_by_after,
+        case
+            when
+                (carried.status = 'open' and carried.explained_tonight_by is null)
+                or (carried.decision_id is not null and not carried.is_given_back)
+                then coalesce(carried.decided_tonight_id, carried.decision_id)
+        end as decision_after
+    from carried
+
 )
 
 select
@@ -301,10 +332,16 @@ select
     subject_part,
     item_id,
     break_type,
-    case when closed_tonight_by is not null then 'closed' else status end as status,
+    case when closed_by_after is null then 'open' else 'closed' end as status,
     opened_on,
-    case when closed_tonight_by is not null then {{ run_date() }} else closed_on end as closed_on,
-    coalesce(closed_tonight_by, closed_by) as closed_by,
+    case
+        when closed_by_after is null then null
+        when status = 'open' or is_given_back then {{ run_date() }}
+        else closed_on
+    end as closed_on,
+    closed_by_after as closed_by,
+    decision_after as decision_id,
+    case when decision_after is not null then explained_so_far end as explained_by,
     amount_at_risk_minor,
     currency,
     acquirer,
@@ -321,7 +358,7 @@ select
     bank_line,
     file_missing_tonight as file_missing,
     detail
-from carried
+from judged
 
 union all
 

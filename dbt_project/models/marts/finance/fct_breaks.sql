@@ -27,6 +27,8 @@ select
     breaks.txn_at,
     breaks.acquirer,
     breaks.channel,
+    breaks.decision_id,
+    breaks.explained_by,
     {{ run_date() }} as run_date
 
 from {{ ref('int_recon__closing_breaks') }} as breaks

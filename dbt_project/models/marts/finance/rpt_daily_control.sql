@@ -1,6 +1,8 @@
 -- Grain: one row per acquirer, channel, currency and side of tonight.
 -- The roll-forward that finance signs: opening + new − matched − excluded − closed = closing, in items and in money.
--- An excluded event that is still on watch is not open; if a line comes for it after all, it enters as new again.
+-- An excluded event that is still on watch is not open; if a line comes for it after all, it enters as new again. So
+-- does an item whose break a decision closed: it leaves as closed, stays on watch, and comes back as new when it is
+-- matched or the decision is withdrawn.
 -- Money is signed (refunds negative), so it adds up; explained money is absolute, so nothing cancels out.
 
 with
@@ -9,6 +11,7 @@ sides as (
 
     select
         'terminal' as side,
+        states.item_key as subject_key,
         coalesce(routed.acquirer, {{ usual_acquirer('pool.channel') }}) as acquirer,
         pool.channel,
         states.currency,
@@ -25,6 +28,7 @@ sides as (
 
     select
         'settlement' as side,
+        states.line_key as subject_key,
         pool.acquirer,
         pool.channel,
         states.currency,
@@ -40,20 +44,38 @@ sides as (
 moves as (
 
     select
-        side,
-        acquirer,
-        channel,
-        currency,
-        amount_minor,
-        match_state,
-        cast(coalesce(opening_state in ('pending', 'unmatched', 'ambiguous'), false) as integer) as is_opening,
-        cast(match_state = 'matched' as integer) as is_matched,
-        cast(match_state = 'excluded' as integer) as is_excluded,
-        cast(match_state in ('pending', 'unmatched', 'ambiguous') as integer) as is_closing,
-        cast(match_state in ('unmatched', 'ambiguous') as integer) as is_unexplained
+        sides.side,
+        sides.acquirer,
+        sides.channel,
+        sides.currency,
+        sides.amount_minor,
+        cast(
+            coalesce(sides.opening_state in ('pending', 'unmatched', 'ambiguous'), false)
+            and not coalesce(last_night.was_closed, false) as integer
+        ) as is_opening,
+        cast(sides.match_state = 'matched' as integer) as is_matched,
+        cast(sides.match_state = 'excluded' as integer) as is_excluded,
+        cast(
+            sides.match_state in ('pending', 'unmatched', 'ambiguous')
+            and not coalesce(tonight.is_closed, false) as integer
+        ) as is_closing,
+        cast(
+            sides.match_state in ('unmatched', 'ambiguous')
+            and not coalesce(tonight.is_closed, false) as integer
+        ) as is_unexplained
     from sides
-    -- Still on watch and still without a line: it left the control on the night that excluded it.
-    where not (coalesce(opening_state = 'excluded', false) and match_state = 'excluded')
+    left join {{ ref('int_recon__items_closed_by_decision') }} as last_night
+        on
+            sides.subject_key = last_night.subject_key
+            and sides.opening_state = last_night.match_state
+    left join {{ ref('int_recon__items_closed_by_decision') }} as tonight
+        on
+            sides.subject_key = tonight.subject_key
+            and sides.match_state = tonight.match_state
+    -- Still on watch: it left the control on the night that excluded or closed it.
+    where
+        not (coalesce(sides.opening_state = 'excluded', false) and sides.match_state = 'excluded')
+        and not (coalesce(last_night.was_closed, false) and coalesce(tonight.is_closed, false))
 
 ),
 
@@ -95,7 +117,7 @@ select
     cast(matched_minor as bigint) as matched_minor,
     cast(excluded_items as bigint) as excluded_items,
     cast(excluded_minor as bigint) as excluded_minor,
-    -- Closed otherwise: what left the opening balance without being matched or excluded.
+    -- Closed otherwise: what left without being matched or excluded, because a decision closed its break.
     cast(opening_items + new_items - matched_items - excluded_items - closing_items as bigint)
         as closed_items,
     cast(opening_minor + new_minor - matched_minor - excluded_minor - closing_minor as bigint)
