@@ -28,6 +28,7 @@ SIDE_TABLES = {
     "files": "raw.files",
     "expected_files": "raw.expected_files",
     "bank_statements": "raw.bank_statements",
+    "statement_gaps": "marts.fct_statement_gaps",
     "materiality": "policy.materiality",
 }
 

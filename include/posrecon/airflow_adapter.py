@@ -63,6 +63,7 @@ PUBLISHED_TABLES = (
     "rpt_daily_control",
     "rpt_terminal_health",
     "fct_files",
+    "fct_statement_gaps",
     "dim_merchants",
     "dim_terminals",
     "dim_break_types",

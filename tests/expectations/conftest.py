@@ -50,6 +50,10 @@ create table staging.stg_bank__entries as
         '1' as statement_no, date '2026-11-11' as value_date, date '2026-11-11' as entry_date,
         (100 * i)::bigint as amount_minor, 'CNY' as currency
     from range(1, 4) as r (i);
+create table marts.fct_statement_gaps (
+    gap_id varchar, account varchar, currency varchar, previous_date date, statement_date date,
+    difference_minor bigint, missing_numbers bigint, missing_pages bigint
+);
 create table marts.dim_terminals as
     select * from (values
         ('T0000001', 'M001', 'N5', 'old counter', date '2020-01-01', date '2025-12-31'),

@@ -33,6 +33,14 @@ SIDES = {
             "currency": "varchar", "opening_minor": "bigint", "closing_minor": "bigint",
         },
     ),
+    "statement_gaps": (
+        "marts.fct_statement_gaps",
+        {
+            "gap_id": "varchar", "account": "varchar", "currency": "varchar", "previous_date": "date",
+            "statement_date": "date", "difference_minor": "bigint", "missing_numbers": "bigint",
+            "missing_pages": "bigint",
+        },
+    ),
 }  # fmt: skip
 STATEMENT = {
     "file_no": 3,

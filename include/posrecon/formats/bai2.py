@@ -63,6 +63,7 @@ class _Account(_Level):
 
 @dataclass
 class _Group(_Level):
+    document: BankDocument = "statement"
     day: date | None = None
     currency: str = ""
 
@@ -243,7 +244,9 @@ class _File:
             self._ledger.wrong(record.line_no, f'as-of date "{_at(fields, 3)}" is not a date YYMMDD')
         document: BankDocument = "report" if _at(fields, 6) in _INTERIM else "statement"
         require_document(document, f"line {record.line_no}: the group (interim data)", self._job)
-        self._group = _Group(record.line_no, lines=record.lines, day=day, currency=_at(fields, 5))
+        self._group = _Group(
+            record.line_no, lines=record.lines, document=document, day=day, currency=_at(fields, 5)
+        )
 
     def _open_account(self, record: _Record, fields: list[str]) -> None:
         group = self._group
@@ -327,6 +330,9 @@ class _File:
                 f"{format_minor(closing, account.currency)}: difference "
                 f"{format_minor(difference, account.currency)} {account.currency}",
             )
+        if group.document != "statement":
+            # Told again, with more, before the books close.
+            return
         self._statements += 1
         self._ledger.statement(
             Statement(

@@ -617,6 +617,10 @@ def _finish(current: _Statement, ledger: Ledger) -> None:
         if current.reversals_minor and opening.minor + turned == closing.minor:
             reason += "; it ties when reversals turn the sign: set reversal_turns_sign"
         ledger.wrong(at, reason)
+    if current.document != "statement":
+        # The next report of the day begins where the day did: its balances stand in no row of statements.
+        ledger.covers(current.account, closing.day)
+        return
     ledger.statement(
         Statement(
             line_no=current.ordinal,

@@ -48,7 +48,14 @@ RETENTION = TableSpec(
 )
 KINDS = ("archive", "quarantine", "raw", "state", "table", "verdicts")
 # Typed copies of transactions. Reference lists and registries stay: a night of today still reads them.
-RAW_DATASETS = ("bank_entries", "bank_statements", "batch_closes", "settlement_lines", "terminal_events")
+RAW_DATASETS = (
+    "bank_entries",
+    "bank_statements",
+    "batch_closes",
+    "ledger_entries",
+    "settlement_lines",
+    "terminal_events",
+)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from posrecon.files import write_json, write_text
-from posrecon.money import format_money
+from posrecon.money import format_minor, format_money
 from posrecon.settings import Settings
 from posrecon.warehouse.manifests import read_manifest
 
@@ -40,6 +40,9 @@ def markdown(figures: dict[str, Any], digest: str) -> str:
     if figures["file_problems"]:
         lines += ["", "Files that need a look:", ""]
         lines += [f"- {problem_text(problem)}" for problem in figures["file_problems"]]
+    if figures["statement_gaps"]:
+        lines += ["", "Statements that do not follow one another:", ""]
+        lines += [f"- {text}" for gap in figures["statement_gaps"] for text in gap_texts(gap)]
     lines += ["", "## Items", ""]
     lines += _table(
         ["what", "count"],
@@ -95,9 +98,11 @@ def headline(figures: dict[str, Any]) -> str:
 
 
 def notification(figures: dict[str, Any], *, report: Path | None = None) -> str:
-    """Plain text for a chat or mail: the headline, files that need a look, the largest open breaks."""
+    """Plain text for a chat or mail: the headline, files and statements that need a look, the largest open breaks."""
     lines = [f"posrecon, night of {figures['run_date']}: {headline(figures)}"]
     lines += [f"FILE {problem_text(problem)}" for problem in figures["file_problems"]]
+    # The manifest of a night from before gaps were looked for has none.
+    lines += [f"GAP {gap_texts(gap)[0]}" for gap in figures.get("statement_gaps", [])]
     largest = sorted(figures["breaks"], key=lambda row: (-row["open_minor"], row["break_type"]))
     lines += [
         f"OPEN {row['break_type']}: {row['open']:,} ({format_money(row['open_minor'], row['currency'])})"
@@ -120,6 +125,38 @@ def problem_text(problem: dict[str, Any]) -> str:
     name = problem["file_name"] or problem["logical_name"]
     reason = f": {problem['reason']}" if problem["reason"] else ""
     return f"{problem['state']} {name} ({problem['source']}){reason}"
+
+
+def gap_texts(gap: dict[str, Any]) -> tuple[str, str]:
+    """What is missing between two statements of an account and what to do, in English and in Chinese."""
+    currency = gap["currency"]
+    opening, closing, difference = (
+        format_minor(gap[name], currency)
+        for name in ("opening_minor", "previous_closing_minor", "difference_minor")
+    )
+    numbers, pages = gap["missing_numbers"], gap["missing_pages"]
+    is_awaited = bool(gap["file_missing"])
+    one, other = (f" {gap[name]}" if gap[name] else "" for name in ("statement_no", "previous_statement_no"))
+    english = (
+        f"account {gap['account']}: statement{one} of {gap['statement_date']} ({gap['bank_file']}) opens with "
+        f"{opening}, statement{other} of {gap['previous_date']} ({gap['previous_bank_file']}) closed with {closing}: "
+        f"difference {difference} {currency}"
+        + (f", {numbers} statement numbers between them" if numbers else "")
+        + (f", {pages} pages between them" if pages else "")
+        + (", a statement expected between them has not come" if is_awaited else "")
+        + f"; open since {gap['opened_on']}. Ask the bank of the account for what lies between them and put it into "
+        "the inbox."
+    )
+    chinese = (
+        f"账户{gap['account']}:{gap['statement_date']}对账单{one}({gap['bank_file']})期初余额{opening},"
+        f"{gap['previous_date']}对账单{other}({gap['previous_bank_file']})期末余额{closing},"
+        f"相差{difference} {currency}"
+        + (f",其间缺{numbers}个对账单号" if numbers else "")
+        + (f",其间缺{pages}页" if pages else "")
+        + (",其间应到的对账单未到" if is_awaited else "")
+        + f";自{gap['opened_on']}起未解决。请向开户银行索取其间的对账单并放入收件目录。"
+    )
+    return english, chinese
 
 
 def _table(header: list[str], rows: list[list[str]]) -> list[str]:

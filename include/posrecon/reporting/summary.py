@@ -29,6 +29,14 @@ def collect(warehouse: duckdb.DuckDBPyConnection, run_date: date) -> dict[str, A
             "order by state, source, logical_name, file_name",
             run_date,
         ),
+        "statement_gaps": _rows(
+            warehouse,
+            "select '****' || right(account, 4) as account, currency, cast(opened_on as varchar) as opened_on, "
+            "cast(previous_date as varchar) as previous_date, previous_statement_no, previous_closing_minor, "
+            "previous_bank_file, cast(statement_date as varchar) as statement_date, statement_no, opening_minor, "
+            "bank_file, difference_minor, missing_numbers, missing_pages, file_missing "
+            "from marts.fct_statement_gaps order by account, currency, statement_date, gap_id",
+        ),
         "events": _one(warehouse, "select count(*) from raw.terminal_events"),
         "lines": _one(warehouse, "select count(*) from raw.settlement_lines"),
         "bank_entries": _one(warehouse, "select count(*) from raw.bank_entries"),

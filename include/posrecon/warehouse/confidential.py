@@ -41,6 +41,7 @@ CONFIDENTIAL = {
     "fct_payouts": Confidential(
         ("run_date", "payout_id"), {"settlement_account": _LAST_FOUR.format("settlement_account")}
     ),
+    "fct_statement_gaps": Confidential(("run_date", "gap_id"), {"account": _LAST_FOUR.format("account")}),
     "fct_breaks": Confidential(("run_date", "break_id"), {"detail": _ACCOUNT_IN_JSON.format("detail")}),
     "dim_merchants": Confidential(
         ("run_date", "merchant_id"), {"settlement_account": _LAST_FOUR.format("settlement_account")}

@@ -61,6 +61,7 @@ VIEWS = (
     View("rpt_daily_control", "rpt_daily_control", "append"),
     View("rpt_terminal_health", "rpt_terminal_health", "latest"),
     View("fct_files", "fct_files", "latest"),
+    View("fct_statement_gaps", "fct_statement_gaps", "snapshot"),
     View("dim_merchants", "dim_merchants", "snapshot"),
     View("dim_terminals", "dim_terminals", "snapshot"),
     View("dim_break_types", "dim_break_types", "snapshot"),

@@ -127,7 +127,8 @@ def test_bad_input__is_refused_with_its_reason(settings: Settings, content: byte
 def test_interim_data__is_loaded_only_when_the_source_takes_reports(settings: Settings) -> None:
     with pytest.raises(LayoutError, match="is a report, expected a statement"):
         parse_as(settings, bai(modifier="3"), "bai2")
-    assert parse_as(settings, bai(modifier="3"), "bai2", takes=["report"])[0].loaded == 2
+    parsed, found = parse_as(settings, bai(modifier="3"), "bai2", takes=["report"])
+    assert (parsed.loaded, found["bank_statements"]) == (2, [])
 
 
 def test_text__is_read_in_gb18030_and_masked(settings: Settings) -> None:

@@ -178,6 +178,13 @@ def test_a_document_that_comes_before_the_statement__is_loaded_only_when_the_sou
     assert (parsed.loaded, parsed.business_date, found["bank_statements"]) == (1, date(2026, 11, 11), [])
 
 
+def test_the_balances_of_a_report__are_checked_and_are_no_statement(settings: Settings) -> None:
+    parsed, found = parse_as(settings, document(entry(), kind="052"), "camt", takes=["report"])
+    assert (parsed.loaded, parsed.business_date, found["bank_statements"]) == (1, date(2026, 11, 11), [])
+    with pytest.raises(LayoutError, match=r"difference -0\.01 CNY"):
+        parse_as(settings, document(entry(), kind="052", closing="150.24"), "camt", takes=["report"])
+
+
 ENTITIES = "<!DOCTYPE d [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;'>]>"
 
 

@@ -65,6 +65,11 @@ MARTS = {
     "fct_files": "select * from (values ('f1', 'loaded', 'a.csv', null), ('f2', 'missing', null, 'not here')) "
     "t(file_id, state, file_name, reason), (select 'terminal_log' as source, 'log' as logical_name, "
     "date '{night}' as run_date, true as is_final)",
+    "fct_statement_gaps": "select 'g1' as gap_id, '110905000010001234' as account, 'CNY' as currency, "
+    "date '{night}' as opened_on, date '2026-11-10' as previous_date, '314/1' as previous_statement_no, "
+    "120000 as previous_closing_minor, 'a.sta' as previous_bank_file, date '2026-11-12' as statement_date, "
+    "'316/1' as statement_no, 150001 as opening_minor, 'b.sta' as bank_file, 30001 as difference_minor, "
+    "1 as missing_numbers, 0 as missing_pages, true as file_missing, date '{night}' as run_date",
     "dim_merchants": "select 'M1' as merchant_id, '110905000010001234' as settlement_account, "
     "date '{night}' as run_date",
     "dim_terminals": "select 'T1' as terminal_id, date '{night}' as run_date",

@@ -214,6 +214,14 @@ def test_report__same_figures__are_in_the_manifest_the_json_and_the_text(setting
     assert as_json == {**figures, "digest": read_manifest(settings, NIGHT_1).digest()}
     assert figures["files"] == {"loaded": 1, "missing": 1}
     assert figures["explained"]["pct"] == "99.00"
+    assert (
+        "account ****1234: statement 316/1 of 2026-11-12 (b.sta) opens with 1,500.01, statement 314/1 of 2026-11-10 "
+        "(a.sta) closed with 1,200.00: difference 300.01 CNY, 1 statement numbers between them, a statement expected "
+        "between them has not come; open since 2026-11-12. Ask the bank" in text
+    )
+    assert "账户****1234:2026-11-12对账单 316/1(b.sta)期初余额1,500.01" in text
+    assert "相差300.01 CNY,其间缺1个对账单号,其间应到的对账单未到;自2026-11-12起未解决" in text
+    assert figures["statement_gaps"][0]["account"] == "****1234"
     assert "| amount_mismatch | 3 | 0 | 3 | 7.50 CNY |" in text
     assert "missing log (terminal_log): not here" in text
 
