@@ -48,7 +48,7 @@ CANDIDATES_MEAN = {
     "currency": "ISO 4217.",
     "merchant_id": "Our id of the merchant.",
     "terminal_id": "Terminal.",
-    "location": "City and place of the terminal on the day of the transaction.",
+    "location": "Place of the terminal on the day of the transaction.",
     "txn_time": "Instant of the transaction; null when no record tells it.",
     "complaint_route": "First door to knock on.",
     "respond_by": "Earliest date that a clock of the route sets.",

@@ -11,12 +11,14 @@ quote therefore costs its own line and cannot swallow the rest of the file.
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import numpy as np
@@ -668,14 +670,29 @@ def common_reasons(text: Text) -> list[str]:
     ]
 
 
-def peek_date(path: Path, column: str) -> date | None:
-    """The date at the start of `column` in the first record, or None when there is none to read."""
+def peek_dates(path: Path, column: str, zone: str) -> Iterator[date | None]:
+    """The dates of `column` in the first records."""
     with path.open("rb") as file:
         head = file.read(64 * 1024).removeprefix(BOM).decode("utf-8", errors="replace")
     rows = (row for row in csv.reader(io.StringIO(head)) if row)
     try:
-        header = [name.strip() for name in next(rows, [])]
-        record = next(rows, [])
-        return date.fromisoformat(record[header.index(column)].strip()[:10])
-    except (ValueError, IndexError, csv.Error):
+        at = [name.strip() for name in next(rows, [])].index(column)
+        for row in rows:
+            yield local_date(row[at], zone) if at < len(row) else None
+    except (ValueError, csv.Error):
+        return
+
+
+def local_date(text: str, zone: str) -> date | None:
+    """The date of a time in a zone, in which a time without an offset is written; None when it is no time."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        return (moment.astimezone(ZoneInfo(zone)) if moment.tzinfo else moment).date()
+    except (ValueError, OverflowError):
         return None
+
+
+def commonest(dates: Iterable[date | None]) -> date | None:
+    """The date of most records, of equals the first day: one late record does not say whose night a file is."""
+    counts = Counter(day for day in dates if day is not None)
+    return min(counts, key=lambda day: (-counts[day], day), default=None)

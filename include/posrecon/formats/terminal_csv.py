@@ -7,9 +7,10 @@ import duckdb
 
 from posrecon.formats.delimited import (
     common_reasons,
+    commonest,
     connect,
     field_sql,
-    peek_date,
+    peek_dates,
     read_text,
     require_columns,
     write_records,
@@ -55,13 +56,13 @@ OTHER_KINDS = {
 
 
 def peek_csv(path: Path, source: Source) -> date | None:
-    """Date of the first record's txn_time as it is written."""
-    return peek_date(path, "txn_time")
+    """Business date of most of the first records."""
+    return commonest(peek_dates(path, "txn_time", source.zone))
 
 
 def peek_batch_close(path: Path, source: Source) -> date | None:
-    """Business date of the first total."""
-    return peek_date(path, "business_date")
+    """Business date of most of the first totals."""
+    return commonest(peek_dates(path, "business_date", source.zone))
 
 
 def exponent_sql(currency: str) -> str:

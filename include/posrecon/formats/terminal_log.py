@@ -1,6 +1,5 @@
 """The native terminal log in any of its three forms: CSV, JSON lines, Parquet. The rules of a record are the same."""
 
-import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 
 from posrecon.errors import BadLine, LayoutError
 from posrecon.formats import terminal_csv
-from posrecon.formats.delimited import BOM, connect, read_lines, write_records
+from posrecon.formats.delimited import BOM, commonest, connect, local_date, read_lines, write_records
 from posrecon.formats.layout import Job, Parsed
 from posrecon.formats.masking import mask_text
 from posrecon.formats.terminal_csv import (
@@ -86,20 +85,31 @@ _JSON_REASONS = [
 
 
 def peek_date(path: Path, source: Source) -> date | None:
-    """Date of the first record's txn_time as it is written; None when there is none to read."""
+    """Business date of most of the first records; None when there is none to read."""
     form = _form_of(path)
+    if form == "csv":
+        return terminal_csv.peek_csv(path, source)
+    texts = _peek_json_lines(path) if form == "jsonl" else _peek_parquet(path)
+    return commonest(local_date(text, source.zone) for text in texts)
+
+
+def _peek_json_lines(path: Path) -> Iterator[str]:
+    with path.open("rb") as file:
+        head = file.read(64 * 1024).removeprefix(BOM)
+    for line in head.splitlines():
+        try:
+            yield str(json.loads(line)["txn_time"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            continue
+
+
+def _peek_parquet(path: Path) -> Iterator[str]:
     try:
-        if form == "csv":
-            return terminal_csv.peek_csv(path, source)
-        if form == "jsonl":
-            with path.open("rb") as file:
-                first = next((line for line in io.BytesIO(file.read(64 * 1024)) if line.strip()), b"")
-            return date.fromisoformat(str(json.loads(first)["txn_time"])[:10])
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=1, columns=["txn_time"]):
-            return date.fromisoformat(str(batch.column(0)[0].as_py())[:10])
-    except (ValueError, KeyError, IndexError, TypeError, RecursionError, OSError, pa.ArrowException):
-        return None
-    return None
+        for batch in pq.ParquetFile(path).iter_batches(batch_size=1_000, columns=["txn_time"]):
+            yield from (str(moment) for moment in batch.column(0).to_pylist())
+            return
+    except (ValueError, IndexError, OSError, pa.ArrowException):
+        return
 
 
 def parse(job: Job) -> Parsed:

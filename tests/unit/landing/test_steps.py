@@ -1,9 +1,14 @@
+import csv
+import io
+import json
 import shutil
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from posrecon.errors import NightError
@@ -81,6 +86,34 @@ def test_receive__early_files__wait_for_their_night(settings: Settings) -> None:
     assert receive(settings, NIGHT) == []
     assert all(path.exists() for path in early)
     assert len(receive(settings, NEXT)) == 3
+
+
+@pytest.mark.parametrize(
+    "name", ["terminal_log_20261112.csv", "terminal_log_20261112.jsonl", "terminal_log_20261112.parquet"]
+)
+def test_receive__a_log_that_begins_with_a_late_record__waits_for_the_night_of_most_records(
+    settings: Settings, name: str
+) -> None:
+    times = (
+        "2026-11-11T23:59:00",
+        "2026-11-11T16:10:00Z",
+        "2026-11-12T09:00:00+08:00",
+        "2026-11-12 10:00:00",
+    )
+    lines = [event(stan=f"{number:06d}", txn_time=time) for number, time in enumerate(times, 1)]
+    records = list(csv.DictReader(io.StringIO(log_of(*lines).decode())))
+    if name.endswith("csv"):
+        content = log_of(*lines)
+    elif name.endswith("jsonl"):
+        content = "".join(json.dumps(record) + "\n" for record in records).encode()
+    else:
+        written = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(records), written)
+        content = written.getvalue()
+    put(settings, "terminal_log", name, content)
+
+    assert receive(settings, NIGHT) == []
+    assert len(receive(settings, NEXT)) == 1
 
 
 def test_receive__with_an_unrecognised_name__the_file_is_rejected_and_kept(settings: Settings) -> None:
