@@ -1511,6 +1511,12 @@ MUTATIONS = [
         "int_recon__item_acquirers",
     ),
     (
+        f"{RECON}/int_recon__line_states.sql",
+        "pool.line_kind in ('dispute', 'adjustment')",
+        "pool.line_kind = 'dispute'",
+        "int_recon__line_states",
+    ),
+    (
         "macros/staging.sql",
         "coalesce(channel, {{ channel_of_acquirer('acquirer') }}) as channel",
         "{{ channel_of_acquirer('acquirer') }} as channel",

@@ -64,7 +64,7 @@ with joined as (
     select
         line_no,
         line,
-        regexp_full_match({d} || line, '({r}("([^"]|"")*"|[^{r}"]*))*') as is_well_quoted,
+        regexp_full_match({d} || line, '({r}("([^"]|"")*"|[^{r}"]*))* *') as is_well_quoted,
         case
             when not contains(line, '"') then 'plain'
             when length(line) - length(replace(line, {d}, '')) = $field_count - 1
@@ -364,12 +364,12 @@ def _line_ends(chunk: bytes) -> npt.NDArray[np.int64]:
     return np.flatnonzero(np.frombuffer(chunk, np.uint8) == 10)
 
 
-def _lines(path: Path) -> pa.RecordBatchReader:
+def physical_lines(text: Text) -> pa.RecordBatchReader:
     """The physical lines with their ends and numbers; Arrow points into the chunks, no line is copied."""
 
     def batches() -> Iterator[pa.RecordBatch]:
         line_no = 0
-        for chunk in chunks(path):
+        for chunk in chunks(text.path):
             ends = _line_ends(chunk)
             offsets = np.zeros(len(ends) + 1, np.int32)
             offsets[1:] = ends + 1
@@ -644,7 +644,7 @@ def _copy(
     out: Path,
     bound: Mapping[str, Any],
 ) -> int:
-    lines = _lines(text.path)
+    lines = physical_lines(text)
     connection.register("physical", lines.read_all() if reads_again else lines)
     names = [name for name in bound if f"${name}" in query]
     row = connection.execute(

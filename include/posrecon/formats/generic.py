@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,9 @@ from posrecon.formats.delimited import (
     chunks,
     connect,
     field_sql,
+    physical_lines,
     read_framed,
+    records_sql,
     write_records,
 )
 from posrecon.formats.layout import Job, Parsed
@@ -91,6 +93,7 @@ class _Frame:
         header_line: Physical line of the last line above the records.
         after: Physical lines below them.
         around: How many of all those lines are not blank.
+        lines: Physical lines of the file.
         stated: Groups of the line of totals; empty when there is none.
     """
 
@@ -100,6 +103,7 @@ class _Frame:
     around: int
     stated: dict[str, str]
     totals_line: int
+    lines: int
 
 
 def peek_date(path: Path, source: Source) -> date | None:
@@ -122,6 +126,10 @@ def peek_date(path: Path, source: Source) -> date | None:
     header: tuple[str, ...] = table.fields
     for text in lines[:_HEADER_LINES_MAX]:
         cells = _cells(text, table.delimiter)
+        if table.records:
+            header = table.records[cells[0]].fields if cells and cells[0] in table.records else ()
+            if column.names[0] not in header:
+                continue
         if not header:
             header = tuple(cells) if set(table.mapped) <= set(cells) else ()
             continue
@@ -351,7 +359,7 @@ def _frame(path: Path, table: Table, job: Job) -> _Frame:
         )
     around = sum(line != "" for line in above) + after - blank_after
     return _Frame(
-        header, header_line, after, around, found[0][1] if found else {}, found[0][0] if found else 0
+        header, header_line, after, around, found[0][1] if found else {}, found[0][0] if found else 0, total
     )
 
 
@@ -414,9 +422,8 @@ class _Query:
     text: Text
     table: Table
     job: Job
-
-    def __post_init__(self) -> None:
-        self.parameters: dict[str, object] = {}
+    parameters: dict[str, object] = field(default_factory=dict)
+    of_a_type: bool = False
 
     def bind(self, value: object) -> str:
         name = f"p{len(self.parameters)}_"
@@ -459,12 +466,20 @@ class _Query:
 
     def slots(self) -> list[str]:
         """Names under which the texts of money are held: `gross`, or `gross_credit` and `gross_debit`."""
-        found: list[str] = []
-        for name in ("gross", "fee", "net", "amount", "balance"):
-            column = self.table.columns.get(name)
-            if column is not None:
-                found += [name] if column.credit is None else [f"{name}_credit", f"{name}_debit"]
-        return found
+        names = ("gross", "fee", "net", "amount", "balance")
+        return [slot for name in names if name in self.table.columns for slot in self.slots_of(name)]
+
+    def slots_of(self, name: str) -> list[str]:
+        """Those of one column."""
+        column = self.table.columns[name]
+        if column.is_sum:
+            return [slot for slot, _ in self.parts(name)]
+        return [name] if column.credit is None else [f"{name}_credit", f"{name}_debit"]
+
+    def parts(self, name: str) -> list[tuple[str, str]]:
+        """(slot, column of the file) of every part of a sum."""
+        column = self.table.columns[name]
+        return [(f"{name}_{at}", part) for at, part in enumerate((*column.plus, *column.minus))]
 
     def money_steps(self, before: str) -> str:
         """CTEs that end in `valued`: `<slot>_abs` in minor units, null when the text is no amount.
@@ -496,6 +511,16 @@ class _Query:
         column = self.table.columns.get(name)
         if column is None:
             return "null::bigint", "false"
+        if column.is_sum:
+            slots = self.slots_of(name)
+            terms = "".join(
+                f" {'+' if at < len(column.plus) else '-'}"
+                f" coalesce(case when is_negative({slot}_text) then -{slot}_abs else {slot}_abs end, 0)"
+                for at, slot in enumerate(slots)
+            )
+            wrong = " or ".join(f"({slot}_text is not null and {slot}_abs is null)" for slot in slots)
+            given = ", ".join(f"{slot}_text" for slot in slots)
+            return f"(0{terms})", f"{wrong} or coalesce({given}) is null"
         if column.credit is not None:
             credit, debit = f"coalesce({name}_credit_abs, 0)", f"coalesce({name}_debit_abs, 0)"
             bad = (
@@ -521,7 +546,9 @@ class _Query:
             column = self.table.columns.get(name)
             if column is None:
                 continue
-            if column.credit is not None and column.debit is not None:
+            if column.is_sum:
+                found += [f"{self.cell(part)} as {slot}_text" for slot, part in self.parts(name)]
+            elif column.credit is not None and column.debit is not None:
                 found += [
                     f"{self.cell(column.credit)} as {name}_credit_text",
                     f"{self.cell(column.debit)} as {name}_debit_text",
@@ -541,7 +568,7 @@ class _Query:
     def structure(self) -> list[str]:
         """Reasons of the line itself."""
         count = len(self.text.header)
-        fits = f"len(f) = {count}"
+        fits = f"len(f) {'>=' if self.of_a_type else '='} {count}"
         if self.table.may_end_with_delimiter:
             last = f"trim(f[{count + 1}], ' ' || chr(9) || chr(13) || chr(10))"
             fits = f"({fits} or (len(f) = {count + 1} and {last} = ''))"
@@ -568,11 +595,7 @@ class _Query:
             if column is None:
                 continue
             shown = " / ".join(column.sources) or name
-            said = (
-                f"coalesce({name}_credit_text, '') || ' / ' || coalesce({name}_debit_text, '')"
-                if column.credit is not None
-                else f"coalesce({name}_text, '')"
-            )
+            said = " || ' / ' || ".join(f"coalesce({slot}_text, '')" for slot in self.slots_of(name))
             expected = "whole minor units" if self.table.units == "minor" else "a decimal such as 12.34"
             reasons.append(
                 f"when {self.money(name)[1]} then {self.bind(shown)} || ' \"' || {said} || '\" is not {expected}'"
@@ -766,13 +789,114 @@ def _indicator_reason(query: _Query) -> list[str]:
     ]
 
 
+# -------------------------------------------------------------------------------- records of several types
+_TYPED_RECORDS = r"""
+, every_record as materialized (
+    select *, trim(f[1], ' "' || chr(9) || chr(13) || chr(10)) as kind from records
+)
+"""
+
+
+def _sorted_by_type(
+    text: Text, table: Table, job: Job, connection: duckdb.DuckDBPyConnection
+) -> tuple[Text, dict[str, int]]:
+    """Count the records that are to be loaded, and add up what the records of totals state.
+
+    Raises:
+        LayoutError: A type that the source YAML does not name, or a record of totals without an amount.
+    """
+    connection.register("merged", text.merged)
+    connection.register("physical", physical_lines(text))
+    connection.execute(
+        f"create temp table typed_records as {records_sql(text)}{_TYPED_RECORDS} select * from every_record",
+        {"header_line": text.header_line, "last_line": text.last_line}
+        | ({"field_count": len(text.header)} if text.has_quotes else {}),
+    )
+    named = (*table.records, *table.record_totals, *table.passed_over)
+    unknown = connection.execute(
+        "select line_no, kind from typed_records where not list_contains($known, kind) order by line_no limit $most",
+        {"known": list(named), "most": _BAD_LINES_MAX},
+    ).fetchall()
+    if unknown:
+        line_no, kind = unknown[0]
+        raise LayoutError(
+            f'{job.file_name}: line {line_no}: records of type "{mask_text(kind[:40])}" are not known to '
+            f"{job.source.name}: their money would be lost.",
+            bad_lines=tuple(
+                BadLine(at, f'type "{mask_text(said[:40])}" is not known') for at, said in unknown
+            ),
+            next_step="Describe the type under `records` of the source YAML, or name it in `passed_over`.",
+        )
+    row = connection.execute(
+        "select count(*) from typed_records where list_contains($known, kind)", {"known": list(table.records)}
+    ).fetchone()
+    sums: dict[str, int] = {}
+    for name, kind in table.record_totals.items():
+        for money in kind.columns:
+            sums[money] = sums.get(money, 0) + _stated_by_type(text, table, name, money, job, connection)
+    return replace(text, records=int(row[0]) if row else 0), sums
+
+
+def _stated_by_type(
+    text: Text, table: Table, name: str, money: str, job: Job, connection: duckdb.DuckDBPyConnection
+) -> int:
+    """The sum of one kind of money over the records of totals of one type."""
+    kind = table.record_totals[name]
+    part = table.model_copy(update={"columns": {money: kind.columns[money]}})
+    query = _Query(replace(text, header=kind.fields), part, job)
+    currency = query.bind(job.source.currency or "CNY")
+    steps = query.money_steps("named")
+    signed, bad = query.money(money)
+    rows = connection.execute(
+        f"with records as (select * from typed_records where kind = {query.bind(name)})"
+        f", named as (select line_no, {', '.join(query.raw_money())}, {currency}::varchar as currency from records)"
+        f"{steps} select line_no, ({signed})::bigint, coalesce({bad}, true) from valued order by line_no",
+        query.parameters,
+    ).fetchall()
+    wrong = [line_no for line_no, _, is_bad in rows if is_bad]
+    if wrong or not rows:
+        where = f"line {wrong[0]}: its {money} is no amount" if wrong else "is missing"
+        raise LayoutError(
+            f"{job.file_name}: the record of totals {name} {where}.",
+            bad_lines=tuple(BadLine(line_no, f"{money} of {name} is no amount") for line_no in wrong),
+            next_step="Ask the sender for the file again.",
+        )
+    return sum(minor for _, minor, _ in rows)
+
+
+def _typed_by_type(query: _Query, job: Job) -> tuple[str, str]:
+    """(CTEs that end in `typed`, what quarantine keeps): one query for every type of record, joined again."""
+    columns = ", ".join(("line_no", "line", "is_well_quoted", "f", *_SETTLEMENT_COLUMNS, "reason"))
+    ctes, kept = [_TYPED_RECORDS], []
+    for number, (name, kind) in enumerate(query.table.records.items()):
+        part = replace(
+            query,
+            text=replace(query.text, header=kind.fields),
+            table=query.table.of_type(name),
+            of_a_type=True,
+        )
+        kind_is = f"kind = {query.bind(name)}"
+        ctes.append(
+            f", typed_{number} as (with records as (select * exclude (kind) from every_record where {kind_is})"
+            f"{_settlement_sql(part, job)} select {columns} from typed)\n"
+        )
+        kept.append(name)
+    parts = " union all ".join(f"select * from typed_{number}" for number in range(len(kept)))
+    return "".join((*ctes, f", typed as (select * from ({parts}) order by line_no)\n")), query.record()
+
+
 # -------------------------------------------------------------------------------- loading
 def _load(text: Text, frame: _Frame, table: Table, job: Job, connection: duckdb.DuckDBPyConnection) -> Parsed:
     connection.execute(money_macros() + _MACROS + CARD_MACROS)
     query = _Query(text, table, job)
     is_bank = table.dataset == "bank_entries"
-    typed = _entry_sql(query, job) if is_bank else _settlement_sql(query, job)
-    record = query.record()
+    sums_stated: dict[str, int] = {}
+    if table.records:
+        text, sums_stated = _sorted_by_type(text, table, job, connection)
+        typed, record = _typed_by_type(query, job)
+    else:
+        typed = _entry_sql(query, job) if is_bank else _settlement_sql(query, job)
+        record = query.record()
     loaded, quarantined, out, refused = write_records(
         text,
         job,
@@ -783,6 +907,7 @@ def _load(text: Text, frame: _Frame, table: Table, job: Job, connection: duckdb.
         else _SETTLEMENT_COLUMNS,
         dataset=table.dataset,
         parameters=query.parameters,
+        reads_again=bool(table.records),
         record_sql=record,
     )
     source = f"read_parquet('{str(out).replace(chr(39), chr(39) * 2)}')"
@@ -791,9 +916,9 @@ def _load(text: Text, frame: _Frame, table: Table, job: Job, connection: duckdb.
         f"select {', '.join(f'coalesce(sum({name}_minor), 0)::bigint' for name in moneys)} from {source}"
     ).fetchone() or (0,) * len(moneys)
     computed = dict(zip(moneys, (int(value) for value in sums), strict=True))
-    _check_totals(frame, table, job, computed, text.records, refused)
+    _check_totals(frame, table, job, computed, text.records, refused, sums_stated)
     datasets: dict[str, Path] = {table.dataset: out}
-    declared: int | None = _stated_minor(frame, table, job, moneys[-1])
+    declared: int | None = sums_stated.get(moneys[-1], _stated_minor(frame, table, job, moneys[-1]))
     if is_bank and "balance" in table.columns:
         if quarantined:
             raise _does_not_tie(job, "a statement with a running balance has unreadable lines", refused)
@@ -854,16 +979,23 @@ def _stated_minor(frame: _Frame, table: Table, job: Job, name: str) -> int | Non
 
 
 def _check_totals(
-    frame: _Frame, table: Table, job: Job, computed: dict[str, int], records: int, refused: Path | None
+    frame: _Frame,
+    table: Table,
+    job: Job,
+    computed: dict[str, int],
+    records: int,
+    refused: Path | None,
+    sums_stated: dict[str, int],
 ) -> None:
-    """Compare the line of totals with all records; a record in quarantine cannot tie either."""
+    """Compare the stated totals with all records; a record in quarantine cannot tie either."""
     wrong: list[str] = []
-    stated_count = frame.stated.get("count", "").replace(",", "").strip()
-    if stated_count and (not stated_count.isdecimal() or int(stated_count) != records):
-        wrong.append(f"{stated_count} records are stated, {records} are there")
+    for group, there, what in (("count", records, "records"), ("lines", frame.lines, "lines")):
+        said = frame.stated.get(group, "").replace(",", "").strip()
+        if said and (not said.isdecimal() or int(said) != there):
+            wrong.append(f"{said} {what} are stated, {there} are there")
     currency = job.source.currency or "CNY"
     for name, found in computed.items():
-        stated = _stated_minor(frame, table, job, name)
+        stated = sums_stated.get(name, _stated_minor(frame, table, job, name))
         if stated is not None and stated != found:
             wrong.append(
                 f"{name} {format_minor(stated, currency)} is stated, the records add up to "

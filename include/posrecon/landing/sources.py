@@ -242,9 +242,11 @@ class Source(BaseModel):
             return self
         if (self.layout == "generic_fixed") != bool(self.table.positions and self.table.record_bytes):
             raise ValueError("table: positions and record_bytes belong to generic_fixed, and only there")
-        if self.layout == "generic_delimited" and self.table.has_header == bool(self.table.fields):
+        if self.layout == "generic_delimited" and self.table.has_header == bool(
+            self.table.fields or self.table.records
+        ):
             raise ValueError(
-                "table: fields belong to files without a header (has_header: false), and only there"
+                "table: fields (or records) belong to files without a header (has_header: false), and only there"
             )
         if not self.currency and "currency" not in self.table.columns:
             raise ValueError("currency: expected here or in table.columns")

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 # How a customer pays, in terminal logs and settlement files alike.
 CHANNELS = ("card", "wechat", "alipay")
 
+# An adjustment is money of the payout that no sale or refund explains: fees taken for a whole day, corrections.
+LINE_KINDS = ("transaction", "dispute", "adjustment")
+
 # Canonical columns by dataset; those that end up as money, dates and times are typed, the others are text.
 COLUMNS: dict[str, tuple[str, ...]] = {
     "settlement_lines": (
@@ -43,6 +46,8 @@ class Column(BaseModel):
     other: str | None = Field(default=None, description="What anything else means; none = empty.")
     credit: str | None = Field(default=None, description="Money: the column of money in …")
     debit: str | None = Field(default=None, description="… and the one of money out.")
+    plus: tuple[str, ...] = Field(default=(), description="Money: columns that add up …")
+    minus: tuple[str, ...] = Field(default=(), description="… less these; a blank one is nothing.")
 
     @model_validator(mode="before")
     @classmethod
@@ -60,8 +65,10 @@ class Column(BaseModel):
         pair = self.credit is not None and self.debit is not None
         if (self.credit is None) != (self.debit is None):
             raise ValueError("credit and debit come together")
-        if sum((bool(self.names), self.value is not None, pair)) != 1:
-            raise ValueError("expected one of: column names (from), a constant (value), credit and debit")
+        if sum((bool(self.names), self.value is not None, pair, self.is_sum)) != 1:
+            raise ValueError(
+                "expected one of: column names (from), a constant (value), credit and debit, plus and minus"
+            )
         if (self.values or self.other is not None) and not self.names:
             raise ValueError("values and other need a column (from)")
         return self
@@ -69,7 +76,13 @@ class Column(BaseModel):
     @property
     def sources(self) -> tuple[str, ...]:
         """Every column of the file that is read."""
-        return (*self.names, *(name for name in (self.credit, self.debit) if name is not None))
+        pair = (name for name in (self.credit, self.debit) if name is not None)
+        return (*self.names, *pair, *self.plus, *self.minus)
+
+    @property
+    def is_sum(self) -> bool:
+        """Money that is stated in parts."""
+        return bool(self.plus or self.minus)
 
 
 class Signs(BaseModel):
@@ -95,6 +108,17 @@ class Signs(BaseModel):
         return self
 
 
+class RecordType(BaseModel):
+    """Records of one type, in a file whose first field says the type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fields: tuple[str, ...] = Field(
+        min_length=1, description="Names in order; a record may have more behind them."
+    )
+    columns: dict[str, Column] = Field(description="Beside and instead of those of the table.")
+
+
 class Table(BaseModel):
     """A file of records, one a line, and what its columns mean."""
 
@@ -116,10 +140,20 @@ class Table(BaseModel):
     )
     skip_lines: int = Field(default=0, ge=0, description="Lines above the first record, without a header.")
     may_end_with_delimiter: bool = False
+    records: dict[str, RecordType] = Field(
+        default_factory=dict,
+        description="Delimited, several types of records: first field → what is loaded of it.",
+    )
+    record_totals: dict[str, RecordType] = Field(
+        default_factory=dict, description="Types of records that state sums of the loaded ones."
+    )
+    passed_over: tuple[str, ...] = Field(
+        default=(), description="Types of records that hold nothing to load; any other type refuses the file."
+    )
     totals: str | None = Field(
         default=None,
         description="Regular expression of the line of totals, above the header or at the end; it must be there once. "
-        "Groups: count, gross, fee, net, amount.",
+        "Groups: count (records), lines (all lines, this one included), gross, fee, net, amount.",
     )
     footer: str | None = Field(default=None, description="Regular expression of other lines at the end.")
     units: Literal["major", "minor"] = "major"
@@ -150,13 +184,19 @@ class Table(BaseModel):
             groups = re.compile(given or "").groupindex
         except re.error as error:
             raise ValueError(f"not a regular expression: {error}") from None
-        unknown = set(groups) - {"count", "gross", "fee", "net", "amount"}
+        unknown = set(groups) - {"count", "lines", "gross", "fee", "net", "amount"}
         if unknown:
-            raise ValueError(f"group {', '.join(sorted(unknown))}: expected count, gross, fee, net or amount")
+            raise ValueError(
+                f"group {', '.join(sorted(unknown))}: expected count, lines, gross, fee, net or amount"
+            )
         return given
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Table":
+        if self.records:
+            return self._types_fit()
+        if self.record_totals or self.passed_over:
+            raise ValueError("record_totals and passed_over belong to records")
         known = COLUMNS[self.dataset]
         unknown = [name for name in self.columns if name not in known]
         if unknown:
@@ -171,8 +211,8 @@ class Table(BaseModel):
         if self.signs.by == "type" and "txn_type" not in self.columns:
             raise ValueError("signs.by: type needs the column txn_type")
         for name, column in self.columns.items():
-            if (column.credit is not None) and name not in MONEY:
-                raise ValueError(f"columns.{name}: credit and debit are for money")
+            if (column.credit is not None or column.is_sum) and name not in MONEY:
+                raise ValueError(f"columns.{name}: credit and debit, plus and minus are for money")
             kept = [
                 source for source in column.sources if source in self.never_kept or PERSONAL.search(source)
             ]
@@ -189,9 +229,9 @@ class Table(BaseModel):
             raise ValueError("columns.txn_type: expected sale or refund")
         kinds = self.columns.get("line_kind")
         stated = {*kinds.values.values(), kinds.other, kinds.value} if kinds else set()
-        if kinds and ((not kinds.other and not kinds.value) or stated - {"transaction", "dispute", None}):
+        if kinds and ((not kinds.other and not kinds.value) or stated - {*LINE_KINDS, None}):
             raise ValueError(
-                "columns.line_kind: expected transaction or dispute, and other (or value) for the rest"
+                f"columns.line_kind: expected {' or '.join(LINE_KINDS)}, and other (or value) for the rest"
             )
         channels = self.columns.get("channel")
         said = {*channels.values.values(), channels.other, channels.value} if channels else set()
@@ -201,6 +241,45 @@ class Table(BaseModel):
             if first < 1 or length < 1 or (self.record_bytes and first - 1 + length > self.record_bytes):
                 raise ValueError(f"positions.{name}: [{first}, {length}] is outside the record")
         return self
+
+    def _types_fit(self) -> "Table":
+        """Every type of record is a table of its own."""
+        if self.has_header or self.fields or self.positions or self.dataset != "settlement_lines":
+            raise ValueError("records: expected in delimited settlement files without a header")
+        if self.never_kept:
+            raise ValueError("never_kept: not with records, whose columns differ by type")
+        named = [*self.records, *self.record_totals, *self.passed_over]
+        twice = sorted({name for name in named if named.count(name) > 1})
+        if twice:
+            raise ValueError(f"records: {twice[0]} stands twice")
+        for name in self.records:
+            self.of_type(name)
+        for name, kind in self.record_totals.items():
+            absent = [
+                source
+                for column in kind.columns.values()
+                for source in column.sources
+                if source not in kind.fields
+            ]
+            if not kind.columns or kind.columns.keys() - {"gross", "fee", "net"} or absent:
+                raise ValueError(f"record_totals.{name}: expected gross, fee or net of its own fields")
+        return self
+
+    def of_type(self, name: str) -> "Table":
+        """The table that the loaded records of one type are."""
+        kind = self.records[name]
+        given = self.model_dump(
+            by_alias=True, exclude={"records", "record_totals", "passed_over", "totals", "footer"}
+        )
+        columns = {**self.columns, **kind.columns}
+        given |= {
+            "fields": kind.fields,
+            "columns": {key: column.model_dump(by_alias=True) for key, column in columns.items()},
+        }
+        try:
+            return Table.model_validate(given)
+        except ValueError as error:
+            raise ValueError(f"records.{name}: {error}") from None
 
     @property
     def mapped(self) -> tuple[str, ...]:

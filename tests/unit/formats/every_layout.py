@@ -6,6 +6,7 @@ from pathlib import Path
 
 from posrecon.settings import PROJECT_ROOT, Settings
 from tests.unit.formats import generic_sources as generic
+from tests.unit.formats import grrcn_files as grrcn
 from tests.unit.formats import iso8583_files as iso
 from tests.unit.formats import payout_files as payouts
 from tests.unit.formats import test_alipay_bill as alipay
@@ -153,6 +154,12 @@ GOOD: dict[str, Good] = {
         feed="generic", name="payout_reconciliation_acct_1_20261111.csv",
         content=payouts.stripe_file(payouts.stripe_record(), payouts.stripe_record(balance_transaction_id="txn_2")),
         february=(b"txn_2," + _DAY, b"txn_2," + _FEBRUARY), fewer=(b"txn_2,", b""),
+    ),
+    "generic_several_types": Good(
+        feed="generic", name="SAMPLES.GRRCN.txt", content=grrcn.grrcn(*grrcn.SETTLED),
+        february=(b'"20261111","17', b'"20260230","17'), fewer=(b'"INV1",', b""),
+        trailer=grrcn.record("TRAILER", "0000000026", "0000000007").encode() + b"\r\n",
+        one_fen=(grrcn.money(3900).encode(), grrcn.money(3901).encode()), cut=0.6,
     ),
     "generic_fixed": Good(
         feed="generic", name="HARBOUR_20261111.dat", content=generic.fixed_file(generic.fixed_record()),

@@ -33,10 +33,11 @@ decided as (
         case
             when duplicates.line_key is not null then 'duplicate'
             when pool.line_kind = 'dispute' then 'chargeback'
+            when pool.line_kind = 'adjustment' then 'adjustment'
         end as excluded_reason,
         case
             when pairs.item_key is not null then 'matched'
-            when duplicates.line_key is not null or pool.line_kind = 'dispute' then 'excluded'
+            when duplicates.line_key is not null or pool.line_kind in ('dispute', 'adjustment') then 'excluded'
             when ambiguous.line_key is not null then 'ambiguous'
             when {{ run_date() }} < settlement_days.terminal_log_due_date then 'pending'
             else 'unmatched'
