@@ -376,12 +376,13 @@ def _owner_and_day(desk: Desk, job: Job) -> tuple[str, date]:
         "select txn_local::date from typed where reason is null group by 1 order by count(*) desc, 1 limit 1"
     ).fetchone()
     day = require_day(job, usual[0] if usual else None, "a row")
+    # A record of an earlier day was settled late; one of a later day cannot stand in this bill.
     if usual and not desk.number(
-        "select count(*) from typed where txn_local::date = $day or bill_time(time)::date = $day",
+        "select count(*) from typed where txn_local::date <= $day or bill_time(time)::date <= $day",
         {"day": day},
     ):
         raise LayoutError(
-            f"{job.file_name}: the name says {day}, but no row is of that day; most are of {usual[0]}.",
+            f"{job.file_name}: the name says {day}, but every row is of a later day; most are of {usual[0]}.",
             next_step="Give the file the name it was downloaded under.",
         )
     return expected[0] if expected else "", day

@@ -216,6 +216,13 @@ def test_an_empty_day__is_a_bill_without_records(settings: Settings) -> None:
     assert (outcome.state, outcome.records, outcome.business_date) == ("loaded", 0, date(2026, 11, 11))
 
 
+def test_a_bill_with_late_records_alone__is_of_the_day_that_its_name_says(settings: Settings) -> None:
+    outcome = parse_one(settings, "wechat", NAME, a_bill().replace("2026-11-11", "2026-11-09").encode())
+
+    assert (outcome.state, outcome.loaded, outcome.business_date) == ("loaded", 2, date(2026, 11, 11))
+    assert {row["settlement_date"] for row in raw(settings, "settlement_lines")} == {date(2026, 11, 11)}
+
+
 def test_two_empty_days__same_bytes__both_have_come(settings: Settings) -> None:
     quiet = bill_of(ALL, values="0 0.00 0.00 0.00 0.00 0.00 0.00").encode()
     for name in (NAME.replace("11.csv", "10.csv"), NAME, NAME.replace(".csv", "_again.csv")):
@@ -286,7 +293,7 @@ def test_a_bad_record__goes_to_quarantine__when_the_totals_still_tie(
         ("记账时间,微信支付业务单号\r\n`2026-11-11 10:00:00,`1\r\n", "this is a fund-flow bill (资金账单)"),
         ("merchant_id,terminal_id\nM000001,1\n", "this is no WeChat Pay trade bill"),
         (a_bill().replace(MCH, "1900000110"), "the rows are of 商户号 1900000110, expected 1900000109 alone"),
-        (a_bill().replace("2026-11-11", "2026-11-09"), "the name says 2026-11-11, but no row is of that day"),
+        (a_bill().replace("2026-11-11", "2026-11-12"), "the name says 2026-11-11, but every row is of a later day"),
     ],
 )  # fmt: skip
 def test_a_bill_that_cannot_be_proved__is_refused_whole(settings: Settings, text: str, said: str) -> None:
