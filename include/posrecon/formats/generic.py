@@ -61,7 +61,8 @@ _ENTRY_COLUMNS = (
     "narrative",
 )  # fmt: skip
 
-# `quick_minor`: of an amount of two decimals in a currency of two, which is what almost every field holds.
+# `quick_minor`: of an amount of two decimals in a currency of two, which is what almost every field holds: a text that
+# is the same again when it was a decimal. A cast takes more than we do (blanks, exponents) but gives it back otherwise.
 # `plain_amount`: without sign, currency sign, thousands separators, and zeros that say nothing.
 _MACROS = r"""
 create or replace temp macro unsigned_text(t) as ltrim(rtrim(ltrim(t, '¥￥$ '), '-'), '+-¥￥$');
@@ -69,7 +70,8 @@ create or replace temp macro is_negative(t) as
     case when contains(t, '-') then starts_with(ltrim(t, '¥￥$ '), '-') or ends_with(t, '-') else false end;
 create or replace temp macro quick_minor(t, currency) as
     case
-        when currency = 'CNY' and regexp_full_match(t, '-?\d{1,13}\.\d\d') then abs(replace(t, '.', '')::bigint)
+        when currency = 'CNY' and try_cast(t as decimal(15, 2))::varchar = t
+            then abs((try_cast(t as decimal(15, 2)) * 100)::bigint)
     end;
 create or replace temp macro plain_amount(t) as
     case
