@@ -17,10 +17,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from posrecon.disputes import attachments, views
+from posrecon.disputes import attachments, decisions, views
 from posrecon.disputes.database import ConflictError, open_engine, writing
 from posrecon.disputes.journal import Journal
-from posrecon.disputes.models import Attachment, Case, Register
+from posrecon.disputes.models import Attachment, Case, CaseEvent, Register
 from posrecon.disputes.routes import RouteBook
 from posrecon.disputes.states import ENDED_STATES, RESOLUTIONS, Action, State, after
 from posrecon.errors import UsageError
@@ -217,23 +217,33 @@ class Desk:
     def resolve(
         self, case_nos: Sequence[int], outcome: str, *, actor: Actor, why: str, if_version: int | None = None
     ) -> None:
-        """End cases as won, lost or written_off."""
+        """End cases as won, lost or written_off; the next night closes the breaks that they hold open."""
         why = _words(why, "a reason (--why)")
         action = next((one for one in RESOLUTIONS if one == outcome), None)
         if action is None:
             raise UsageError(
                 f"{outcome} is no way to resolve a case.", next_step=f"Choose {', '.join(RESOLUTIONS)}."
             )
-        self._act(case_nos, action, actor, lambda _s, _c: (why, {}), if_version=if_version)
+        self._act(
+            case_nos,
+            action,
+            actor,
+            lambda _s, found: (why, decisions.resolution(self._settings, found)),
+            if_version=if_version,
+        )
 
     def reopen(
         self, case_nos: Sequence[int], *, actor: Actor, why: str, if_version: int | None = None
     ) -> None:
-        """Take ended cases up again, where they were before they were submitted."""
+        """Take ended cases up again, where they were before they were submitted.
+
+        What their resolution closed is open in them at once, and in the tables after the next night.
+        """
         why = _words(why, "a reason (--why)")
 
         def change(_session: Session, found: Case) -> tuple[str, dict[str, Any]]:
-            return why, reopened(found)
+            withdrawn = decisions.withdrawal(self._settings, found)
+            return why, reopened(found) | withdrawn
 
         self._act(case_nos, Action.REOPEN, actor, change, if_version=if_version)
 
@@ -326,22 +336,25 @@ class Desk:
         """Do one action to every case, or to none of them."""
         journal = Journal(self._settings, actor.name)
         faults: list[UsageError] = []
+        made: list[CaseEvent] = []
         with writing(self._engine) as session:
             # In the order of their numbers: two bulk actions never wait for each other in a circle.
             for case_no in sorted(case_nos):
                 try:
-                    self._act_on(session, journal, case_no, action, actor, change, if_version)
+                    made.append(self._act_on(session, journal, case_no, action, actor, change, if_version))
                 except UsageError as error:
                     faults.append(error)
             if faults:
                 raise _refusal(faults, len(case_nos))
             session.flush()
             journal.publish()
+            handed = decisions.decided_in(made)
+        decisions.hand_over(self._settings, handed)
 
     def _act_on(
         self, session: Session, journal: Journal, case_no: int, action: Action, actor: Actor, change: Change,
         if_version: int | None,
-    ) -> None:  # fmt: skip
+    ) -> CaseEvent:  # fmt: skip
         found = _required(session, case_no, lock=True)
         if if_version is not None and found.version != if_version:
             last = found.events[-1]
@@ -358,10 +371,11 @@ class Desk:
         found.state = following
         if following in ENDED_STATES and before not in ENDED_STATES:
             found.ended_on = self._day(actor)
-        journal.add(session, found, action, actor, _clean(why), before=before, details=details)
+        made = journal.add(session, found, action, actor, _clean(why), before=before, details=details)
         if action == Action.RELEASE:
             close_if_explained(session, found, journal, actor)
         self._remind(found)
+        return made
 
     def _remind(self, found: Case) -> None:
         remind(self._book, found)

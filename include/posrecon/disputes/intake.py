@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from posrecon.disputes.causes import FILE, cause_of, cause_text
 from posrecon.disputes.database import open_engine, writing
+from posrecon.disputes.decisions import decided_lately, hand_over, returning
 from posrecon.disputes.desk import Actor, close_if_explained, remind, reopened
 from posrecon.disputes.journal import Journal
 from posrecon.disputes.models import Case, CaseBreak, Register
@@ -132,8 +133,10 @@ def take_in(settings: Settings) -> Intake:
         done = Intake(published.run_date)
         _Sorter(session, book, journal, actor, published, register, done).run()
         session.flush()
+        decided = decided_lately(session)
         facts = {name: value for name, value in done.as_dict().items() if name != "cases"}
         journal.publish_summary(facts)
+    hand_over(settings, decided)
     return done
 
 
@@ -152,10 +155,12 @@ class _Sorter:
         self._register = register
         self._done = done
         self._changed: dict[int, Case] = {}
+        self._returning: set[tuple[int, str]] = set()
 
     def run(self) -> None:
         """Settle, place, close."""
         held = self._held()
+        self._returning = self._taken_up_again({one.case_no for one in held if not self._still_here(one)})
         gone = {one.break_id for one in held if not self._still_here(one)}
         standing = {one.break_id for one in held} - gone
         by_cause: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -188,9 +193,18 @@ class _Sorter:
         return list(self._session.scalars(query))
 
     def _still_here(self, one: CaseBreak) -> bool:
-        """Whether the break is still what the case took it for."""
+        """Whether the break is still what the case took it for, or comes back with the next night."""
+        if (one.case_no, one.break_id) in self._returning:
+            return True
         row = self._published.wanted.get(one.break_id)
         return row is not None and bool(row["file_missing"]) == one.file_missing
+
+    def _taken_up_again(self, case_nos: set[int]) -> set[tuple[int, str]]:
+        """Breaks that a decision closed and that the next night opens again, because their case was reopened."""
+        found: set[tuple[int, str]] = set()
+        for some in _chunks(sorted(case_nos)):
+            found |= returning(self._session, some, self._published.run_date)
+        return found
 
     def _settle(self, cases: Sequence[Case]) -> None:
         run_date = self._published.run_date

@@ -26,15 +26,14 @@ class Journal:
     def add(
         self, session: Session, found: Case, action: Action, actor: "Actor", why: str, *, before: State | None,
         details: dict[str, Any],
-    ) -> None:  # fmt: skip
+    ) -> CaseEvent:  # fmt: skip
         """Write down one event of a case."""
         found.event_count += 1
-        session.add(
-            CaseEvent(
-                case_no=found.case_no, event_no=found.event_count, at=actor.at, who=actor.name, action=action,
-                state_before=before, state_after=found.state, why=why, details=details,
-            )
+        event = CaseEvent(
+            case_no=found.case_no, event_no=found.event_count, at=actor.at, who=actor.name, action=action,
+            state_before=before, state_after=found.state, why=why, details=details,
         )  # fmt: skip
+        session.add(event)
         self._made.append(
             {
                 "case": found.label, "event_no": found.event_count, "action": str(action),
@@ -42,6 +41,7 @@ class Journal:
                 "why": why, "details": details,
             }
         )  # fmt: skip
+        return event
 
     def taken_out(self, label: str, attachment: dict[str, Any]) -> None:
         """Write down that an attachment left the archive."""

@@ -94,7 +94,7 @@ def write_files(settings: Settings, run_date: date, outcomes: list[Outcome]) -> 
         {name: [getattr(outcome, name) for outcome in outcomes] for name in FILES_SCHEMA.names},
         schema=FILES_SCHEMA,
     )
-    _put(table, files_path(settings, run_date))
+    put_table(table, files_path(settings, run_date))
 
 
 def read_files_before(settings: Settings, run_date: date) -> list[tuple[date, Outcome]]:
@@ -123,13 +123,14 @@ def write_expected(settings: Settings, run_date: date, rows: list[tuple[str, str
     """Write raw/expected_files of a night, ordered by source and key."""
     columns = list(zip(*sorted(rows), strict=True)) if rows else [()] * len(EXPECTED_SCHEMA)
     arrays = [pa.array(column, kind.type) for column, kind in zip(columns, EXPECTED_SCHEMA, strict=True)]
-    _put(
+    put_table(
         pa.table(arrays, schema=EXPECTED_SCHEMA),
         settings.raw / "expected_files" / f"run_date={run_date}.parquet",
     )
 
 
-def _put(table: pa.Table, final: Path) -> None:
+def put_table(table: pa.Table, final: Path) -> None:
+    """Write a small table as Parquet; it appears whole or not at all."""
     final.parent.mkdir(parents=True, exist_ok=True)
     temporary = final.with_name(f".{final.name}.tmp")
     pq.write_table(table, temporary, compression="zstd")

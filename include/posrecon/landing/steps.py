@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from posrecon.errors import LayoutError, NightError
 from posrecon.files import put_in_place, sha256_of, write_json
+from posrecon.landing import case_decisions
 from posrecon.landing.archive import ArchiveError, open_plain, store
 from posrecon.landing.containers import open_content
 from posrecon.landing.decisions import Decision, read_decisions
@@ -50,7 +51,7 @@ ACQUIRER_MERCHANTS = "acquirer_merchants"
 
 # -------------------------------------------------------------------------------- receive
 def receive(settings: Settings, run_date: date, *, from_archive: bool = False) -> list[str]:
-    """Take the due files of the inbox into the archive, each with a receipt.
+    """Take the due files of the inbox into the archive, each with a receipt, and what people decided in cases.
 
     Args:
         settings: The home.
@@ -64,6 +65,7 @@ def receive(settings: Settings, run_date: date, *, from_archive: bool = False) -
     shutil.rmtree(settings.tmp / "parse", ignore_errors=True)  # left by a run that was killed
     if not from_archive:
         _take_in(settings, run_date)
+        case_decisions.take_in(settings, run_date)
     return [receipt.file_id for receipt in receipts_to_read(settings, run_date)]
 
 
@@ -336,13 +338,15 @@ def _drop_results(settings: Settings, receipt: Receipt, *, keep: set[str]) -> No
 def register(settings: Settings, run_date: date) -> None:
     """Decide what each file of the night is, against all files before it, and which files were expected.
 
+    What people decided in dispute cases since the night before becomes rows as well.
+
     Same content as a file before: duplicate, no effect. Same logical file with other content while the one before
     is loaded: conflict, held until a person decides; then the decision says what either file is. When the one
     before was rejected, the new one loads. A reference list is compared with the newest list alone: the list of
     last week may come into force again.
 
     Raises:
-        NightError: A file of the night was received but not parsed.
+        NightError: A file of the night was received but not parsed, or a decision that it reads is not there.
     """
     sources = {source.name: source for source in load_sources(settings.sources_dir)}
     earlier = read_files_before(settings, run_date)
@@ -370,6 +374,7 @@ def register(settings: Settings, run_date: date) -> None:
         seen.append((run_date, outcome))
         resolved.append(outcome)
     write_files(settings, run_date, resolved)
+    case_decisions.write_case_decisions(settings, run_date)
     write_expected(settings, run_date, expected_files(settings, run_date, tuple(sources.values()), seen))
 
 

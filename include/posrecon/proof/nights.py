@@ -24,6 +24,7 @@ from posrecon.audit.anchor import anchor_files, write_anchor
 from posrecon.audit.environment import environment
 from posrecon.audit.log import Entry, Record, read_records, record, record_all
 from posrecon.files import sha256_of
+from posrecon.landing.case_decisions import archived_decisions, decision_ids, list_path
 from posrecon.landing.decisions import read_decisions
 from posrecon.landing.outcomes import files_path
 from posrecon.landing.receipts import read_receipts
@@ -48,14 +49,20 @@ def begin(settings: Settings) -> None:
     the archive alone, or was made just before a crash.
     """
     _start(settings)
-    decisions = read_decisions(settings)
-    if not decisions:
+    about_files, about_cases = read_decisions(settings), archived_decisions(settings)
+    if not about_files and not about_cases:
         return
-    known = {one.payload["decision_no"] for one in read_records(settings, frozenset({"file_decided"}))}
-    for decision in decisions:
+    known: set[object] = {
+        one.payload["decision_no"] if one.kind == "file_decided" else one.payload["decision_id"]
+        for one in read_records(settings, frozenset({"file_decided", "case_decided"}))
+    }
+    for decision in about_files:
         if decision.decision_no not in known:
             facts = asdict(decision) | {"decided_at": decision.decided_at.isoformat()}
             record(settings, "file_decided", facts, by=decision.decided_by)
+    for decision_id, of_case in about_cases.items():
+        if decision_id not in known:
+            record(settings, "case_decided", of_case.facts, by=of_case.decided_by)
 
 
 def _start(settings: Settings) -> None:
@@ -130,10 +137,16 @@ def _received(settings: Settings, run_date: date, *, mode: str) -> dict[str, Any
     folder = settings.archive / "receipts" / f"run_date={run_date}"
     files = []
     for receipt in read_receipts(settings, run_date):
-        facts = asdict(receipt)
-        del facts["run_date"]
-        files.append(facts | {"receipt_sha256": sha256_of(folder / f"{receipt.file_no:08d}.json")})
-    return {"run_date": run_date, "mode": mode, "files": files}
+        one = asdict(receipt)
+        del one["run_date"]
+        files.append(one | {"receipt_sha256": sha256_of(folder / f"{receipt.file_no:08d}.json")})
+    facts: dict[str, Any] = {"run_date": run_date, "mode": mode, "files": files}
+    if decided := decision_ids(settings, run_date):
+        facts |= {
+            "case_decisions": decided,
+            "case_decisions_sha256": sha256_of(list_path(settings, run_date)),
+        }
+    return facts
 
 
 def _outputs(settings: Settings, manifest: Manifest, *, mode: str) -> dict[str, Any]:

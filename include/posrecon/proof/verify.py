@@ -17,6 +17,7 @@ from posrecon.audit.log import NO_RECORD, AuditError, Record, log_files, log_fol
 from posrecon.errors import UsageError
 from posrecon.files import sha256_of
 from posrecon.landing.archive import ArchiveError, blob_path, key_path, read_frames
+from posrecon.landing.case_decisions import decision_path, list_path
 from posrecon.settings import Settings
 from posrecon.warehouse.manifests import held_nights, manifest_path, published_nights
 
@@ -93,6 +94,8 @@ class _Story:
         manifests: SHA-256 of every manifest that was ever prepared → the record.
         rerun: Nights that received again after they were published and have not come to their end.
         decided: Decision about a held file → record that knows it.
+        of_cases: Id of a decision in a dispute case → record that knows it.
+        read: Night → its last record of what it received, when it read decisions of cases.
         shredded: SHA-256 of a file → record that destroyed its key.
         removed: Path below the home → record that removed it.
     """
@@ -103,6 +106,8 @@ class _Story:
     manifests: dict[str, Record] = field(default_factory=dict)
     rerun: set[str] = field(default_factory=set)
     decided: dict[int, Record] = field(default_factory=dict)
+    of_cases: dict[str, Record] = field(default_factory=dict)
+    read: dict[str, Record] = field(default_factory=dict)
     shredded: dict[str, int] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
 
@@ -115,6 +120,8 @@ class _Story:
                 if key not in self.receipts:
                     self.shredded.pop(file["sha256"], None)  # shredded once, received again
                 self.receipts[key] = (record, file)
+            if "case_decisions" in facts:
+                self.read[facts["run_date"]] = record
             if facts["run_date"] in self.published:
                 self.rerun.add(facts["run_date"])
         elif record.kind == "night_prepared":
@@ -131,6 +138,8 @@ class _Story:
             self.rerun.discard(night)
         elif record.kind == "file_decided":
             self.decided[facts["decision_no"]] = record
+        elif record.kind == "case_decided":
+            self.of_cases.setdefault(facts["decision_id"], record)
         elif record.kind == "archive_shredded":
             self.shredded |= {file["sha256"]: record.seq for file in facts["files"]}
         elif record.kind == "retention_removed":
@@ -267,15 +276,19 @@ class _Checks:
         by_night: dict[str, list[tuple[Record, dict[str, Any]]]] = {}
         for (night, _), entry in sorted(self._story.receipts.items()):
             by_night.setdefault(night, []).append(entry)
-        nights = sorted({*by_night, *self._story.published, *self._story.prepared, *self._nights})
+        nights = sorted(
+            {*by_night, *self._story.read, *self._story.published, *self._story.prepared, *self._nights}
+        )
         total = len(self._story.receipts) + len(nights)
         done = 0
         yield from self._decisions()
+        yield from self._decisions_of_cases()
         for night in nights:
             for record, facts in by_night.get(night, []):
                 yield from self._received(night, record, facts)
                 done += 1
             yield from self._unrecorded_receipts(night)
+            yield from self._read_decisions(night)
             yield from self._published(night)
             done += 1
             self._tell(done, total)
@@ -309,6 +322,28 @@ class _Checks:
             yield Fault(
                 "a decision that no record knows", _place(self._settings, path), None, "no file", "a file"
             )
+
+    def _decisions_of_cases(self) -> Iterator[Fault]:
+        """What people decided in dispute cases: every decision as it was recorded, and no other."""
+        for decision_id, record in self._story.of_cases.items():
+            yield from self._compare(decision_path(self._settings, decision_id), decision_id, record)
+        for path in sorted((self._settings.archive / "case_decisions").glob("*.json")):
+            if path.stem not in self._story.of_cases:
+                place = _place(self._settings, path)
+                if self._replaying:
+                    self._verdict.notes.append(f"{place}: not recorded yet; finish the replay.")
+                    continue
+                yield Fault("a decision that no record knows", place, None, "no file", "a file")
+
+    def _read_decisions(self, night: str) -> Iterator[Fault]:
+        """Which decisions a night read."""
+        path = list_path(self._settings, date.fromisoformat(night))
+        record = self._story.read.get(night)
+        if record is not None:
+            yield from self._compare(path, record.payload["case_decisions_sha256"], record)
+        elif path.exists() and night in self._nights:
+            place = _place(self._settings, path)
+            yield Fault("a list of decisions that no record knows", place, None, "no file", sha256_of(path))
 
     def _received(self, night: str, record: Record, facts: dict[str, Any]) -> Iterator[Fault]:
         settings = self._settings

@@ -79,7 +79,7 @@ def _expose_raw(warehouse: duckdb.DuckDBPyConnection, settings: Settings, run_da
     registries = _registries(settings, until=run_date)
     loaded = _loaded_files(warehouse, registries[-1:])
     for table in source_tables(settings.dbt_dir, "raw"):
-        if table.name in ("files", "expected_files"):
+        if table.name in ("files", "expected_files", "case_decisions"):
             path = settings.raw / table.name / f"{tonight}.parquet"
             _create_view(warehouse, "raw", table, [path] if path.exists() else [])
         elif table.name == "file_names":
