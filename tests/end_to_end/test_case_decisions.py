@@ -98,6 +98,6 @@ def test_written_off__closes_its_breaks_balanced__and_reopened__opens_them_again
     # From the archive alone, and without any case, come the same bytes.
     empty = Home(tmp_path / "empty")
     shutil.copytree(home.path / "archive", empty.path / "archive")
-    empty.run("replay", "--from", str(NIGHT_1))
+    empty.run("replay", "--from", str(NIGHT_1), expect=3)
     assert empty.published_files() == home.published_files()
     assert empty.run("audit", "verify")["sound"]

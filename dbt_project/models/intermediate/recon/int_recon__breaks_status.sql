@@ -72,6 +72,7 @@ select
     {{ json_detail([
         ('first_file', 'first_files.file_name'),
         ('first_line', 'duplicates.first_' ~ key ~ ' % 4294967296'),
+        ('first_file_id', 'first_files.file_id'),
     ]) }} as detail
 from {{ ref(copies) }} as duplicates
 inner join {{ ref(pool) }} as pool
@@ -95,6 +96,7 @@ select
         ('orig_txn_local', 'cast(pool.orig_txn_local as varchar)'),
         ('original_file', 'original_files.file_name'),
         ('original_line', 'originals.original_key % 4294967296'),
+        ('original_file_id', 'original_files.file_id'),
     ]) }} as detail
 from {{ ref('int_recon__line_states') }} as states
 inner join {{ ref('int_recon__settlement_pool') }} as pool

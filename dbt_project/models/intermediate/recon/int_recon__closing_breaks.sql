@@ -18,6 +18,7 @@ found as (
         terminal_files.file_id
         || '-'
         || cast(coalesce(found.item_key, found.batch_close_key) % 4294967296 as varchar) as terminal_item_id,
+        terminal_files.file_id as terminal_file_id,
         terminal_files.file_name as terminal_file,
         coalesce(found.item_key, found.batch_close_key) % 4294967296 as terminal_line,
         coalesce(items.channel, late.channel) as terminal_channel,
@@ -28,6 +29,7 @@ found as (
             as terminal_terminal_id,
         coalesce(items.txn_at, cast(late.txn_local as timestamp with time zone)) as terminal_txn_at,
         settlement_files.file_id || '-' || cast(found.line_key % 4294967296 as varchar) as settlement_item_id,
+        settlement_files.file_id as settlement_file_id,
         settlement_files.file_name as settlement_file,
         found.line_key % 4294967296 as settlement_line,
         {{ payout_id(
@@ -42,6 +44,7 @@ found as (
         payouts.merchant_id as payout_merchant_id,
         entries.acquirer as entry_acquirer,
         bank_files.file_id || '-' || cast(found.entry_key % 4294967296 as varchar) as bank_item_id,
+        bank_files.file_id as bank_file_id,
         bank_files.file_name as bank_file,
         found.entry_key % 4294967296 as bank_line
     from {{ ref('int_recon__breaks_found') }} as found
@@ -145,7 +148,10 @@ opened_tonight as (
         identified.bank_file,
         identified.bank_line,
         identified.file_missing,
-        identified.detail
+        identified.detail,
+        identified.terminal_file_id,
+        identified.settlement_file_id,
+        identified.bank_file_id
     from identified
     left join {{ source('opening', 'breaks') }} as known
         on identified.break_id = known.break_id
@@ -357,7 +363,10 @@ select
     bank_file,
     bank_line,
     file_missing_tonight as file_missing,
-    detail
+    detail,
+    terminal_file_id,
+    settlement_file_id,
+    bank_file_id
 from judged
 
 union all

@@ -29,6 +29,9 @@ select
     breaks.channel,
     breaks.decision_id,
     breaks.explained_by,
+    breaks.terminal_file_id,
+    breaks.settlement_file_id,
+    breaks.bank_file_id,
     {{ run_date() }} as run_date
 
 from {{ ref('int_recon__closing_breaks') }} as breaks

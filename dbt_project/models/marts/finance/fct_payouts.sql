@@ -16,6 +16,7 @@ select
     cast(payouts.first_entry_key % 4294967296 as bigint) as bank_line,
     payouts.currency,
     payouts.funding_rule,
+    files.file_id as bank_file_id,
     payouts.state in ('funded', 'over') as is_final,
     {{ run_date() }} as run_date
 

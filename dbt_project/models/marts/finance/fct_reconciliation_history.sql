@@ -93,8 +93,10 @@ with_terminal as (
         lines.expected_fee_minor,
         lines.net_minor,
         lines.payout_id,
+        items.file_id as terminal_file_id,
         items.file_name as terminal_file,
         items.line_no as terminal_line,
+        lines.file_id as settlement_file_id,
         lines.file_name as settlement_file,
         lines.line_no as settlement_line,
         items.txn_at,
@@ -144,8 +146,10 @@ without_terminal as (
         expected_fee_minor,
         net_minor,
         payout_id,
+        cast(null as varchar) as terminal_file_id,
         cast(null as varchar) as terminal_file,
         cast(null as bigint) as terminal_line,
+        file_id as settlement_file_id,
         file_name as settlement_file,
         line_no as settlement_line,
         cast(txn_local as timestamp with time zone) as txn_at,
@@ -212,6 +216,8 @@ select
     txn_at,
     first_run_date,
     is_final,
-    record_key
+    record_key,
+    terminal_file_id,
+    settlement_file_id
 
 from all_items
