@@ -29,6 +29,7 @@ SIDE_TABLES = {
     "expected_files": "raw.expected_files",
     "bank_statements": "raw.bank_statements",
     "statement_gaps": "marts.fct_statement_gaps",
+    "withdrawals": "marts.fct_withdrawals",
     "materiality": "policy.materiality",
 }
 

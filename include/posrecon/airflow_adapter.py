@@ -59,6 +59,7 @@ PUBLISHED_TABLES = (
     "fct_break_decisions",
     "dispute_candidates",
     "fct_payouts",
+    "fct_withdrawals",
     "fct_match_suggestions",
     "rpt_daily_control",
     "rpt_terminal_health",

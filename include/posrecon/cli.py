@@ -516,7 +516,7 @@ def explain(
 
 def _show_summary(summary: "NightSummary") -> None:
     from posrecon.money import format_money
-    from posrecon.reporting.night_report import problem_text
+    from posrecon.reporting.night_report import look_lines
 
     console = screen()
     figures = summary.figures
@@ -546,8 +546,8 @@ def _show_summary(summary: "NightSummary") -> None:
                 format_money(row["open_minor"], row["currency"]),
             )
         console.print(table)
-    for problem in figures["file_problems"]:
-        console.print(f"FILE {problem_text(problem)}", markup=False, soft_wrap=True)
+    for line in look_lines(figures):
+        console.print(line, markup=False, soft_wrap=True)
     for line in _waiting_lines(summary.waiting):
         console.print(f"WAIT {line}", markup=False, soft_wrap=True)
     steps = ", ".join(f"{name} {seconds:.1f}" for name, seconds in summary.seconds.items())

@@ -54,6 +54,17 @@ create table marts.fct_statement_gaps (
     gap_id varchar, account varchar, currency varchar, previous_date date, statement_date date,
     difference_minor bigint, missing_numbers bigint, missing_pages bigint
 );
+create table marts.fct_withdrawals (
+    withdrawal_id varchar, acquirer varchar, acquirer_merchant_id varchar, booked_on date, due_date date, state varchar,
+    currency varchar, amount_minor bigint, delta_minor bigint, file_missing boolean
+);
+create table staging.stg_wallet__ledger_entries as
+    select
+        (4 * 4294967296 + i)::bigint as entry_key, 4::bigint as file_no, i::bigint as line_no, 'wechat' as acquirer,
+        '1900000109' as account, '5000' || i as entry_no, 'trade' as entry_kind, 'CNY' as currency,
+        (100 * i)::bigint as amount_minor, (50 * i * (i + 1))::bigint as balance_minor,
+        timestamp '2026-11-11 10:00:00' as booked_local
+    from range(1, 4) as r (i);
 create table marts.dim_terminals as
     select * from (values
         ('T0000001', 'M001', 'N5', 'old counter', date '2020-01-01', date '2025-12-31'),

@@ -41,6 +41,14 @@ SIDES = {
             "missing_pages": "bigint",
         },
     ),
+    "withdrawals": (
+        "marts.fct_withdrawals",
+        {
+            "withdrawal_id": "varchar", "acquirer": "varchar", "acquirer_merchant_id": "varchar", "booked_on": "date",
+            "due_date": "date", "state": "varchar", "currency": "varchar", "amount_minor": "bigint",
+            "delta_minor": "bigint", "file_missing": "boolean",
+        },
+    ),
 }  # fmt: skip
 STATEMENT = {
     "file_no": 3,

@@ -43,6 +43,9 @@ def markdown(figures: dict[str, Any], digest: str) -> str:
     if figures["statement_gaps"]:
         lines += ["", "Statements that do not follow one another:", ""]
         lines += [f"- {text}" for gap in figures["statement_gaps"] for text in gap_texts(gap)]
+    if figures["withdrawals"]:
+        lines += ["", "Withdrawals from wallets that the bank does not show as they were sent:", ""]
+        lines += [f"- {text}" for row in figures["withdrawals"] for text in withdrawal_texts(row)]
     lines += ["", "## Items", ""]
     lines += _table(
         ["what", "count"],
@@ -100,9 +103,7 @@ def headline(figures: dict[str, Any]) -> str:
 def notification(figures: dict[str, Any], *, report: Path | None = None) -> str:
     """Plain text for a chat or mail: the headline, files and statements that need a look, the largest open breaks."""
     lines = [f"posrecon, night of {figures['run_date']}: {headline(figures)}"]
-    lines += [f"FILE {problem_text(problem)}" for problem in figures["file_problems"]]
-    # The manifest of a night from before gaps were looked for has none.
-    lines += [f"GAP {gap_texts(gap)[0]}" for gap in figures.get("statement_gaps", [])]
+    lines += look_lines(figures)
     largest = sorted(figures["breaks"], key=lambda row: (-row["open_minor"], row["break_type"]))
     lines += [
         f"OPEN {row['break_type']}: {row['open']:,} ({format_money(row['open_minor'], row['currency'])})"
@@ -125,6 +126,19 @@ def problem_text(problem: dict[str, Any]) -> str:
     name = problem["file_name"] or problem["logical_name"]
     reason = f": {problem['reason']}" if problem["reason"] else ""
     return f"{problem['state']} {name} ({problem['source']}){reason}"
+
+
+def look_lines(figures: dict[str, Any]) -> list[str]:
+    """What of the night needs a look beside the breaks: files, bank statements, withdrawals; one line each."""
+    lines = [f"FILE {problem_text(problem)}" for problem in figures["file_problems"]]
+    # The manifest of a night from before these were looked for has none.
+    lines += [f"GAP {gap_texts(gap)[0]}" for gap in figures.get("statement_gaps", [])]
+    lines += [
+        f"WITHDRAWAL {withdrawal_texts(row)[0]}"
+        for row in figures.get("withdrawals", [])
+        if not row["file_missing"]
+    ]
+    return lines
 
 
 def gap_texts(gap: dict[str, Any]) -> tuple[str, str]:
@@ -157,6 +171,34 @@ def gap_texts(gap: dict[str, Any]) -> tuple[str, str]:
         + f";自{gap['opened_on']}起未解决。请向开户银行索取其间的对账单并放入收件目录。"
     )
     return english, chinese
+
+
+def withdrawal_texts(row: dict[str, Any]) -> tuple[str, str]:
+    """A withdrawal that did not arrive as it was sent, and what to do, in English and in Chinese."""
+    sent, received, delta = (
+        format_minor(row[name], row["currency"]) for name in ("amount_minor", "received_minor", "delta_minor")
+    )
+    english = (
+        f"{row['acquirer']} {row['acquirer_merchant_id']}: withdrawal {row['entry_no']} of {row['booked_on']} "
+        f"({row['wallet_file']} line {row['wallet_line']}), {sent} {row['currency']}, due {row['due_date']}: "
+    )
+    chinese = (
+        f"{row['acquirer']} {row['acquirer_merchant_id']}:{row['booked_on']}提现{row['entry_no']}"
+        f"({row['wallet_file']}第{row['wallet_line']}行),{sent} {row['currency']},应于{row['due_date']}到账,"
+    )
+    if row["state"] == "differs":
+        english += f"the only credit for it is {received} ({row['bank_file']} entry {row['bank_line']}), {delta} apart"
+        chinese += f"唯一可能的入账为{received}({row['bank_file']}第{row['bank_line']}笔),相差{delta}"
+    else:
+        english += "no credit at the bank"
+        chinese += "银行无入账"
+    if row["file_missing"]:
+        english += "; a statement of the account has not come"
+        chinese += ";该账户尚有对账单未到"
+    return (
+        english + ". Ask the wallet for the transfer reference and the bank to trace it.",
+        chinese + "。请向支付机构索取划款凭证,并请开户银行查询。",
+    )
 
 
 def _table(header: list[str], rows: list[list[str]]) -> list[str]:

@@ -37,6 +37,13 @@ def collect(warehouse: duckdb.DuckDBPyConnection, run_date: date) -> dict[str, A
             "bank_file, difference_minor, missing_numbers, missing_pages, file_missing "
             "from marts.fct_statement_gaps order by account, currency, statement_date, gap_id",
         ),
+        "withdrawals": _rows(
+            warehouse,
+            "select acquirer, acquirer_merchant_id, merchant_id, entry_no, currency, "
+            "cast(booked_on as varchar) as booked_on, cast(due_date as varchar) as due_date, amount_minor, "
+            "received_minor, delta_minor, state, file_missing, wallet_file, wallet_line, bank_file, bank_line "
+            "from marts.fct_withdrawals where state in ('differs', 'not_received') order by withdrawal_id",
+        ),
         "events": _one(warehouse, "select count(*) from raw.terminal_events"),
         "lines": _one(warehouse, "select count(*) from raw.settlement_lines"),
         "bank_entries": _one(warehouse, "select count(*) from raw.bank_entries"),

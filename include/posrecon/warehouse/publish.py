@@ -57,6 +57,7 @@ VIEWS = (
     View("fct_break_decisions", "fct_break_decisions", "append"),
     View("dispute_candidates", "dispute_candidates", "snapshot"),
     View("fct_payouts", "fct_payouts", "latest"),
+    View("fct_withdrawals", "fct_withdrawals", "latest"),
     View("fct_match_suggestions", "fct_match_suggestions", "snapshot"),
     View("rpt_daily_control", "rpt_daily_control", "append"),
     View("rpt_terminal_health", "rpt_terminal_health", "latest"),

@@ -57,6 +57,13 @@ MARTS = {
     "250 as amount_at_risk_minor, 'open' as status, date '{night}' as run_date",
     "fct_payouts": "select 'p1' as payout_id, '110905000010001234' as settlement_account, "
     "date '{night}' as run_date, true as is_final",
+    "fct_withdrawals": "select 'w1' as withdrawal_id, 'wechat' as acquirer, '1900000109' as acquirer_merchant_id, "
+    "'M1' as merchant_id, 'F1' as entry_no, 'CNY' as currency, date '2026-11-10' as booked_on, "
+    "date '2026-11-11' as due_date, 11000 as amount_minor, 10999 as received_minor, -1 as delta_minor, "
+    "'differs' as state, false as file_missing, 'fund.csv' as wallet_file, 5 as wallet_line, 'a.sta' as bank_file, "
+    "2 as bank_line, false as is_final, date '{night}' as run_date "
+    "union all select 'w2', 'alipay', '2088101117955611', 'M2', 'A1', 'CNY', '2026-11-10', '2026-11-11', 500, 0, "
+    "-500, 'not_received', true, 'account.csv', 7, null, null, false, '{night}'",
     "fct_match_suggestions": "select 'i1' as item_id, 'i2' as settlement_item_id, date '{night}' as run_date",
     "fct_break_decisions": "select 'd1' as decision_id, 'b1' as break_id, date '{night}' as run_date",
     "rpt_terminal_health": "select 'T1' as terminal_id, date '{night}' as run_date, false as is_final",

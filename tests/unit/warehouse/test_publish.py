@@ -221,6 +221,15 @@ def test_report__same_figures__are_in_the_manifest_the_json_and_the_text(setting
     )
     assert "账户****1234:2026-11-12对账单 316/1(b.sta)期初余额1,500.01" in text
     assert "相差300.01 CNY,其间缺1个对账单号,其间应到的对账单未到;自2026-11-12起未解决" in text
+    assert (
+        "wechat 1900000109: withdrawal F1 of 2026-11-10 (fund.csv line 5), 110.00 CNY, due 2026-11-11: the only credit "
+        "for it is 109.99 (a.sta entry 2), -0.01 apart. Ask the wallet" in text
+    )
+    assert (
+        "due 2026-11-11: no credit at the bank; a statement of the account has not come. Ask the wallet"
+        in text
+    )
+    assert "应于2026-11-11到账,唯一可能的入账为109.99(a.sta第2笔),相差-0.01。请向支付机构索取划款凭证" in text
     assert figures["statement_gaps"][0]["account"] == "****1234"
     assert "| amount_mismatch | 3 | 0 | 3 | 7.50 CNY |" in text
     assert "missing log (terminal_log): not here" in text

@@ -1,5 +1,5 @@
 -- Grain: one row per movement on the balance of a wallet account of tonight.
--- Evidence: it proves what the acquirer charged and paid out; the reconciliation itself does not read it.
+-- Evidence of what the acquirer charged; what it says it paid out is looked for at the bank.
 
 select
     ---------- ids
