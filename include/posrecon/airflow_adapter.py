@@ -60,6 +60,7 @@ PUBLISHED_TABLES = (
     "dispute_candidates",
     "fct_payouts",
     "fct_withdrawals",
+    "fct_payout_parts",
     "fct_match_suggestions",
     "rpt_daily_control",
     "rpt_terminal_health",

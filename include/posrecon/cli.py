@@ -530,7 +530,10 @@ def _show_summary(summary: "NightSummary") -> None:
     for state, count in figures["states"].items():
         items.add_row(state, f"{count:,}")
     items.add_row("dispute candidates", f"{sum(row['candidates'] for row in figures['candidates']):,}")
-    items.add_row("explained %", figures["explained"]["pct"])
+    explained = figures["explained"]
+    items.add_row("explained %", explained["pct"])
+    items.add_row("explained % of items", explained["items_pct"])
+    items.add_row("explained % of payouts", explained["payouts"]["pct"])
     console.print(items)
     if figures["breaks"]:
         table = new_table("Breaks")

@@ -283,6 +283,8 @@ def nights_table(figures: Sequence[Mapping[str, Any]]) -> Table:
     row("opened tonight", _opened_tonight, end_section=True)
     row("dispute candidates", lambda night: f"{sum(line['candidates'] for line in night['candidates']):,}")
     row("explained", lambda night: f"{night['explained']['pct']} %")
+    row(" of items", lambda night: f"{night['explained']['items_pct']} %")
+    row(" of payouts", lambda night: f"{night['explained']['payouts']['pct']} %")
     return table
 
 

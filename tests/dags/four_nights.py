@@ -75,7 +75,7 @@ def replace_the_work(journal: list[list[str]]) -> None:
             "states": dict.fromkeys(("matched", "pending", "unmatched", "ambiguous"), 0),
             "breaks": [],
             "candidates": [],
-            "explained": {"pct": "100.00"},
+            "explained": {"pct": "100.00", "payouts": {"pct": "100.00"}},
             "file_problems": [],
         }
         write_manifest(settings, Manifest(run_date, None, {}, {}, figures))

@@ -32,7 +32,7 @@ def figures(night: str, opened: int, money: int) -> dict[str, Any]:
         "states": {"matched": 1_824, "pending": 37, "unmatched": 2, "ambiguous": 0, "excluded": 140},
         "breaks": [line],
         "candidates": [{"candidates": 3}, {"candidates": 10}],
-        "explained": {"pct": "99.62"},
+        "explained": {"pct": "99.62", "items_pct": "99.81", "payouts": {"pct": "97.40"}},
     }
 
 
@@ -79,7 +79,7 @@ def test_nights_table__figures_of_a_night__are_the_ones_of_its_summary() -> None
     assert cells["terminal events"] == "2,000"
     assert cells["pending"] == "37"
     assert cells["dispute candidates"] == "13"
-    assert cells["explained"] == "99.62 %"
+    assert (cells["explained"], cells["of items"], cells["of payouts"]) == ("99.62 %", "99.81 %", "97.40 %")
 
 
 def test_simulated_nights__empty_home__simulates_once_and_remembers(

@@ -80,6 +80,8 @@ insert into opening.payouts (payout_id, acquirer, merchant_id, acquirer_merchant
     ('unionpay:M1:2026-11-10', 'unionpay', 'M1', 'UP1', 'A1', 'CNY', '2026-11-10', '2026-11-11', 3, 7700, 0),
     ('unionpay:M1:2026-11-08', 'unionpay', 'M1', 'UP1', 'A1', 'CNY', '2026-11-08', '2026-11-09', 1, 100, 0),
     ('unionpay:M1:2026-11-07', 'unionpay', 'M1', 'UP1', 'A1', 'CNY', '2026-11-07', '2026-11-09', 1, 200, 0);
+insert into opening.payout_parts
+    select payout_id, 'book', line_count, expected_net_minor from opening.payouts;
 insert into opening.breaks (break_id, subject_key, item_id, break_type, status, opened_on, closed_on, closed_by,
     amount_at_risk_minor, currency) values
     ('old', 5, 'f0-5', 'late_settlement', 'open', '2026-11-02', null, null, 100, 'CNY'),
@@ -264,6 +266,15 @@ DAMAGES = {
     "conservation_marts__readers_see_every_break_payout_and_file": (
         "delete from fct_files where state = 'missing'",
         "update fct_payouts set delta_minor = 0",
+    ),
+    "conservation_marts__payout_parts_add_up": (
+        "update fct_payout_parts set amount_minor = amount_minor - 1 where step = 'book'",
+        "delete from fct_payout_parts where step = 'bank'",
+        "delete from fct_payout_parts where part = 'missing_in_terminal_log'",
+        "update fct_payout_parts set line_count = line_count + 1 where step = 'lines'",
+        "update fct_payouts set residual_label = 'none' where state = 'not_received'",
+        "update fct_payouts set explained_minor = explained_minor + 1",
+        "delete from fct_payouts where state = 'pending'",
     ),
     "tolerances__hold_once_on_every_date": (
         "insert into reference.tolerances from reference.tolerances limit 1",

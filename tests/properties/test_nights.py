@@ -89,6 +89,15 @@ def test_night__whatever_happened__every_record_and_every_fen_is_somewhere_once(
         history = ask(settings, "select * from marts.fct_reconciliation_history")
         files = ask(settings, "select * from marts.fct_files where state = 'loaded'")
         control = ask(settings, "select * from marts.rpt_daily_control order by run_date")
+        books = ask(
+            settings,
+            "with believed as (select payouts.payout_id, payouts.run_date, book_net_minor, "
+            "sum(expected_amount_minor - coalesce(expected_fee_minor, fee_minor)) as booked_minor "
+            "from marts.fct_payouts as payouts join marts.fct_reconciliation_history as items "
+            "on payouts.payout_id = items.payout_id and items.run_date <= payouts.run_date "
+            "and items.match_state = 'matched' group by all) "
+            "select * from believed where book_net_minor is distinct from booked_minor",
+        )
 
     # Each record in one item, each item in one state; a line or an event is in no two pairs.
     logged = Counter((row["terminal_file"], row["terminal_line"]) for row in found if row["terminal_file"])
@@ -117,6 +126,9 @@ def test_night__whatever_happened__every_record_and_every_fen_is_somewhere_once(
             assert row["expected_amount_minor"] == one.sign * one.amount_minor
         if row["match_state"] == "matched" and row["expected_amount_minor"] is not None:
             assert row["delta_minor"] == row["settled_amount_minor"] - row["expected_amount_minor"]
+
+    # What our books expect of each payout, counted from the pairs that readers see.
+    assert books == []
 
     # Records of the files as written = loaded + quarantined.
     records = Counter(name for name, _ in (*written.logged, *written.settled))

@@ -27,12 +27,15 @@ from posrecon.warehouse.manifests import previous_night, published_nights, read_
 from posrecon.warehouse.sql import read_parquet
 
 OPEN_STATES = "('pending', 'unmatched', 'ambiguous')"
+_PERCENTAGES = {"explained_items_pct": "items", "explained_pct": "minor"}
 MEASURES = ("opening", "new", "matched", "excluded", "closed", "closing")
 CONTROL_COLUMNS = (
     *(f"{measure}_{unit}" for measure in MEASURES for unit in ("items", "minor")),
+    "explained_items",
     "explained_minor",
+    "unexplained_items",
     "unexplained_minor",
-    "explained_pct",
+    *_PERCENTAGES,
 )
 SIDES = {"terminal": "terminal log", "settlement": "settlement"}
 
@@ -273,11 +276,12 @@ def _control(settings: Settings, published: duckdb.DuckDBPyConnection, key: str,
         **{name: row[name] for name in ("acquirer", "channel", "currency", "side")},
     }
     figure |= {"column": column, "value": row[column]}
-    if column == "explained_pct":
-        explained, unexplained = row["explained_minor"], row["unexplained_minor"]
+    if column in _PERCENTAGES:
+        both = tuple(f"{measure}_{_PERCENTAGES[column]}" for measure in ("explained", "unexplained"))
+        explained, unexplained = (row[name] for name in both)
         words = f"explained {explained} of {explained + unexplained}, in per cent, cut after four decimals"
         ties = _percent(explained, explained + unexplained) == str(row[column])
-        keys = tuple(control_key(row, name) for name in ("explained_minor", "unexplained_minor"))
+        keys = tuple(control_key(row, name) for name in both)
         return Trace(key, "control cell", figure, words, ties, parts=keys)
     measure, unit = column.rsplit("_", 1)
     found = _control_lines(settings, published, run_date, parts[1:5], _COUNTED[measure])
@@ -595,9 +599,10 @@ def _cells(
         measures = ["opening" if is_opening else "new"]
         measures.append(state if state in ("matched", "excluded") else "closing")
         columns = [f"{measure}_{unit}" for measure in measures for unit in ("items", "minor")]
-        explained = "unexplained_minor" if state in ("unmatched", "ambiguous") else "explained_minor"
+        verdict = "unexplained" if state in ("unmatched", "ambiguous") else "explained"
+        judged = (*(f"{verdict}_{unit}" for unit in ("items", "minor")), *_PERCENTAGES)
         cell = row | {"currency": found[0], "side": side}
-        cells += [control_key(cell, column) for column in (*columns, explained, "explained_pct")]
+        cells += [control_key(cell, column) for column in (*columns, *judged)]
         month = str(row["run_date"])[:7]
         where = f"{row['acquirer']}/{row['channel']}/{found[0]}/{side}"
         totals += [f"report:{month}/totals/{where}/{column}" for column in columns]

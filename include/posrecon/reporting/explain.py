@@ -22,6 +22,8 @@ from posrecon.warehouse.sql import read_parquet
 ITEM_KEYS = ("item_id", "rrn", "merchant_order_no", "stan")
 # Days without banking that a calendar shows between its first and last date; beyond, only dates that matter.
 REST_DAYS_SHOWN_MAX = 14
+# Parts of a payout, in words.
+STEPS = {"book": "expected by us", "lines": "added by lines", "bank": "left at the bank"}
 
 
 def explain(settings: Settings, key: str, *, limit: int = 5) -> dict[str, Any]:
@@ -250,6 +252,12 @@ def _payout_story(settings: Settings, published: duckdb.DuckDBPyConnection, payo
         "from fct_reconciliation where payout_id = ? group by match_state order by match_state",
         [payout["payout_id"]],
     )
+    parts = rows_of(
+        published,
+        "select step, part, line_count, amount_minor from fct_payout_parts where payout_id = ? and run_date = ? "
+        "order by step_no, part",
+        [payout["payout_id"], payout["run_date"]],
+    )
     breaks = _breaks(published, "item_id = ?", [payout["payout_id"]])
     bank = evidence_of(settings, published, "bank", payout["bank_file"], payout["bank_line"])
     return {
@@ -260,6 +268,7 @@ def _payout_story(settings: Settings, published: duckdb.DuckDBPyConnection, payo
             ("last night", _latest_night(published)),
         ),
         "lines": lines,
+        "parts": parts,
         "breaks": breaks,
         "evidence": [] if bank is None else [bank.as_row()],
     }
@@ -418,6 +427,11 @@ def _payout_text(story: dict[str, Any]) -> list[str]:
         f"  {row['items']:,} items {row['match_state']}: settled {format_money(row['settled_minor'], currency)}, "
         f"fee {format_money(row['fee_minor'], currency)}, net {format_money(row['net_minor'], currency)}"
         for row in story["lines"]
+    ]
+    lines += [
+        f"  {STEPS[row['step']]}: {row['part']} {format_money(row['amount_minor'], currency)}"
+        + (f" ({row['line_count']:,} lines)" if row["line_count"] is not None else "")
+        for row in story["parts"]
     ]
     return lines + _breaks_text(story["breaks"]) + _evidence_text(story["evidence"])
 

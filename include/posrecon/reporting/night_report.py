@@ -80,8 +80,14 @@ def markdown(figures: dict[str, Any], digest: str) -> str:
         ],
     )
     lines += ["", "## Explained", ""]
-    sides = figures["explained"]["by_side"]
-    lines += _table(["side", "explained %"], [[side, pct] for side, pct in sides.items()])
+    explained = figures["explained"]
+    lines += _table(
+        ["side", "% of money", "% of items"],
+        [
+            *[[side, pct, explained["items_by_side"][side]] for side, pct in explained["by_side"].items()],
+            ["payouts", explained["payouts"]["pct"], explained["payouts"]["items_pct"]],
+        ],
+    )
     lines += ["", f"Digest of the night: `{digest}`", ""]
     return "\n".join(lines)
 
@@ -96,7 +102,8 @@ def headline(figures: dict[str, Any]) -> str:
         f"{states['matched']:,} items matched, {states['pending']:,} pending, "
         f"{states['unmatched']:,} unmatched, {states['ambiguous']:,} ambiguous; "
         f"{opened:,} breaks opened tonight, {still:,} open; "
-        f"{candidates:,} dispute candidates; {figures['explained']['pct']} % explained."
+        f"{candidates:,} dispute candidates; {figures['explained']['pct']} % explained, "
+        f"of payouts {figures['explained']['payouts']['pct']} %."
     )
 
 

@@ -1,9 +1,12 @@
 """The figures of one night, taken from its marts. Nothing here depends on the clock."""
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
 import duckdb
+
+_EXPLAINED = ("explained_minor", "unexplained_minor", "explained_items", "unexplained_items")
 
 
 def collect(warehouse: duckdb.DuckDBPyConnection, run_date: date) -> dict[str, Any]:
@@ -87,18 +90,40 @@ def _states(warehouse: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 
 def _explained(warehouse: duckdb.DuckDBPyConnection, run_date: date) -> dict[str, Any]:
-    rows = warehouse.execute(
-        "select side, cast(sum(explained_minor) as bigint), cast(sum(unexplained_minor) as bigint) "
+    """What of the night is explained: records by side, by money and by count, and payouts.
+
+    A record is, when it is matched, excluded or not yet due; a payout, when nothing is left of its money that no
+    break explains.
+    """
+    rows = _rows(
+        warehouse,
+        "select side, cast(sum(explained_minor) as bigint) as explained_minor, "
+        "cast(sum(unexplained_minor) as bigint) as unexplained_minor, "
+        "cast(sum(explained_items) as bigint) as explained_items, "
+        "cast(sum(unexplained_items) as bigint) as unexplained_items "
         "from marts.rpt_daily_control where run_date = ? group by side order by side",
-        [run_date],
-    ).fetchall()
-    total = [sum(int(row[1] or 0) for row in rows), sum(int(row[2] or 0) for row in rows)]
+        run_date,
+    )
+    sums = {name: sum(row[name] for row in rows) for name in _EXPLAINED}
+    payouts = _rows(
+        warehouse,
+        "select cast(coalesce(sum(explained_minor), 0) as bigint) as explained_minor, "
+        "cast(coalesce(sum(unexplained_minor), 0) as bigint) as unexplained_minor, "
+        "count(*) filter (where unexplained_minor = 0) as explained_items, "
+        "count(*) filter (where unexplained_minor > 0) as unexplained_items from marts.fct_payouts",
+    )[0]
     return {
-        "explained_minor": total[0],
-        "unexplained_minor": total[1],
-        "pct": percent(total[0], total[0] + total[1]),
-        "by_side": {side: percent(int(yes or 0), int(yes or 0) + int(no or 0)) for side, yes, no in rows},
+        **sums,
+        **_explained_pct(sums),
+        "by_side": {row["side"]: _explained_pct(row)["pct"] for row in rows},
+        "items_by_side": {row["side"]: _explained_pct(row)["items_pct"] for row in rows},
+        "payouts": payouts | _explained_pct(payouts),
     }
+
+
+def _explained_pct(sums: Mapping[str, int]) -> dict[str, str]:
+    money, money_not, items, items_not = (sums[name] for name in _EXPLAINED)
+    return {"pct": percent(money, money + money_not), "items_pct": percent(items, items + items_not)}
 
 
 def percent(part: int, whole: int) -> str:

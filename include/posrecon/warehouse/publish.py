@@ -58,6 +58,7 @@ VIEWS = (
     View("dispute_candidates", "dispute_candidates", "snapshot"),
     View("fct_payouts", "fct_payouts", "latest"),
     View("fct_withdrawals", "fct_withdrawals", "latest"),
+    View("fct_payout_parts", "fct_payout_parts", "latest"),
     View("fct_match_suggestions", "fct_match_suggestions", "snapshot"),
     View("rpt_daily_control", "rpt_daily_control", "append"),
     View("rpt_terminal_health", "rpt_terminal_health", "latest"),

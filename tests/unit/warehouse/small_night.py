@@ -56,6 +56,9 @@ MARTS = {
     "dispute_candidates": "select 'c1' as candidate_id, 'amount_mismatch' as break_type, 'CNY' as currency, "
     "250 as amount_at_risk_minor, 'open' as status, date '{night}' as run_date",
     "fct_payouts": "select 'p1' as payout_id, '110905000010001234' as settlement_account, "
+    "date '{night}' as run_date, true as is_final, 'none' as residual_label, 80 as explained_minor, "
+    "20 as unexplained_minor",
+    "fct_payout_parts": "select 'p1' as payout_id, 'book' as part, 80 as amount_minor, "
     "date '{night}' as run_date, true as is_final",
     "fct_withdrawals": "select 'w1' as withdrawal_id, 'wechat' as acquirer, '1900000109' as acquirer_merchant_id, "
     "'M1' as merchant_id, 'F1' as entry_no, 'CNY' as currency, date '2026-11-10' as booked_on, "
@@ -68,7 +71,7 @@ MARTS = {
     "fct_break_decisions": "select 'd1' as decision_id, 'b1' as break_id, date '{night}' as run_date",
     "rpt_terminal_health": "select 'T1' as terminal_id, date '{night}' as run_date, false as is_final",
     "rpt_daily_control": "select date '{night}' as run_date, 'terminal' as side, 99 as explained_minor, "
-    "1 as unexplained_minor",
+    "1 as unexplained_minor, 199 as explained_items, 1 as unexplained_items",
     "fct_files": "select * from (values ('f1', 'loaded', 'a.csv', null), ('f2', 'missing', null, 'not here')) "
     "t(file_id, state, file_name, reason), (select 'terminal_log' as source, 'log' as logical_name, "
     "date '{night}' as run_date, true as is_final)",

@@ -213,7 +213,12 @@ def test_report__same_figures__are_in_the_manifest_the_json_and_the_text(setting
     text = (settings.published / "reports" / "2026-11-12.md").read_text(encoding="utf-8")
     assert as_json == {**figures, "digest": read_manifest(settings, NIGHT_1).digest()}
     assert figures["files"] == {"loaded": 1, "missing": 1}
-    assert figures["explained"]["pct"] == "99.00"
+    explained = figures["explained"]
+    assert (explained["pct"], explained["items_pct"]) == ("99.00", "99.50")
+    assert (explained["payouts"]["pct"], explained["payouts"]["items_pct"]) == ("80.00", "0.00")
+    assert "99.00 % explained, of payouts 80.00 %." in text
+    assert "| terminal | 99.00 | 99.50 |" in text
+    assert "| payouts | 80.00 | 0.00 |" in text
     assert (
         "account ****1234: statement 316/1 of 2026-11-12 (b.sta) opens with 1,500.01, statement 314/1 of 2026-11-10 "
         "(a.sta) closed with 1,200.00: difference 300.01 CNY, 1 statement numbers between them, a statement expected "

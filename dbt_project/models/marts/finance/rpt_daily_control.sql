@@ -96,6 +96,8 @@ totals as (
         sum(is_excluded * amount_minor) as excluded_minor,
         sum(is_closing) as closing_items,
         sum(is_closing * amount_minor) as closing_minor,
+        sum(1 - is_unexplained) as explained_items,
+        sum(is_unexplained) as unexplained_items,
         sum((1 - is_unexplained) * abs(amount_minor)) as explained_minor,
         sum(is_unexplained * abs(amount_minor)) as unexplained_minor
     from moves
@@ -126,13 +128,21 @@ select
     cast(closing_minor as bigint) as closing_minor,
     cast(explained_minor as bigint) as explained_minor,
     cast(unexplained_minor as bigint) as unexplained_minor,
+    {% for unit, percentage in [('minor', 'explained_pct'), ('items', 'explained_items_pct')] %}
     cast(
         case
-            when explained_minor + unexplained_minor = 0 then 100
+            when explained_{{ unit }} + unexplained_{{ unit }} = 0 then 100
             else
-                cast({{ int_div('explained_minor * 1000000', 'explained_minor + unexplained_minor') }} as bigint)
+                cast(
+                    {{ int_div(
+                        'explained_' ~ unit ~ ' * 1000000', 'explained_' ~ unit ~ ' + unexplained_' ~ unit
+                    ) }} as bigint
+                )
                 * 0.0001
         end as decimal(7, 4)
-    ) as explained_pct
+    ) as {{ percentage }},
+    {% endfor %}
+    cast(explained_items as bigint) as explained_items,
+    cast(unexplained_items as bigint) as unexplained_items
 
 from totals
