@@ -70,10 +70,10 @@ insert into opening.terminal_items (item_key, file_no, line_no, first_run_date, 
     ({FILE} + 22, 1, 22, '2026-11-11', 'unmatched', 'M1', 'T1', '0', '000722', 'R22', 'sale', 'card', 'CNY', true, 70,
         '2026-11-10 10:22:00+08', '2026-11-10 10:22:00', '2026-11-10');
 insert into opening.settlement_items (line_key, file_no, line_no, first_run_date, match_state, acquirer, channel,
-    merchant_id, acquirer_merchant_id, terminal_id, stan, rrn, line_kind, txn_type, currency, gross_minor, fee_minor, net_minor,
-    txn_local, settlement_date) values
-    ({2 * FILE} + 8, 2, 8, '2026-11-11', 'unmatched', 'unionpay', 'card', 'M1', 'UP1', 'T1', '000888', 'R8', 'transaction',
-        'sale', 'CNY', 900, 3, 897, '2026-11-10 12:00:00', '2026-11-10');
+    merchant_id, acquirer_merchant_id, terminal_id, stan, rrn, line_kind, txn_type, currency, gross_minor, fee_minor,
+    net_minor, txn_local, settlement_date) values
+    ({2 * FILE} + 8, 2, 8, '2026-11-11', 'unmatched', 'unionpay', 'card', 'M1', 'UP1', 'T1', '000888', 'R8',
+        'transaction', 'sale', 'CNY', 900, 3, 897, '2026-11-10 12:00:00', '2026-11-10');
 insert into opening.payouts (payout_id, acquirer, merchant_id, acquirer_merchant_id, settlement_account, currency,
     settlement_date, due_date, line_count, expected_net_minor, received_minor) values
     ('unionpay:M1:2026-11-11', 'unionpay', 'M1', 'UP1', 'A1', 'CNY', '2026-11-11', '2026-11-12', 3, 8800, 0),

@@ -21,13 +21,14 @@ found as (
         terminal_files.file_id as terminal_file_id,
         terminal_files.file_name as terminal_file,
         coalesce(found.item_key, found.batch_close_key) % 4294967296 as terminal_line,
-        coalesce(items.channel, late.channel) as terminal_channel,
+        coalesce(items.channel, late.channel, orphans.channel) as terminal_channel,
         coalesce(routed.acquirer, late.acquirer) as routed_acquirer,
-        coalesce(items.merchant_id, late.merchant_id, batches.merchant_id, found.merchant_id)
+        coalesce(items.merchant_id, late.merchant_id, orphans.merchant_id, batches.merchant_id, found.merchant_id)
             as terminal_merchant_id,
-        coalesce(items.terminal_id, late.terminal_id, batches.terminal_id, found.terminal_id)
+        coalesce(items.terminal_id, late.terminal_id, orphans.terminal_id, batches.terminal_id, found.terminal_id)
             as terminal_terminal_id,
-        coalesce(items.txn_at, cast(late.txn_local as timestamp with time zone)) as terminal_txn_at,
+        coalesce(items.txn_at, cast(coalesce(late.txn_local, orphans.txn_local) as timestamp with time zone))
+            as terminal_txn_at,
         settlement_files.file_id || '-' || cast(found.line_key % 4294967296 as varchar) as settlement_item_id,
         settlement_files.file_id as settlement_file_id,
         settlement_files.file_name as settlement_file,
@@ -35,6 +36,7 @@ found as (
         {{ payout_id(
             'lines.acquirer', 'lines.merchant_id', 'lines.settlement_date', 'lines.currency', 'merchants.currency'
         ) }} as settlement_payout_id,
+        late.payout_id as late_payout_id,
         lines.acquirer as settlement_acquirer,
         lines.channel as settlement_channel,
         lines.merchant_id as settlement_merchant_id,
@@ -57,6 +59,9 @@ found as (
         on
             found.item_key = late.item_key
             and found.line_key = late.line_key
+    -- Of an earlier night, and judged again tonight because its original came.
+    left join {{ source('opening', 'orphans') }} as orphans
+        on found.item_key = orphans.item_key
     left join {{ ref('stg_terminal__batch_closes') }} as batches
         on found.batch_close_key = batches.batch_close_key
     -- The record after a gap may be of an earlier night and no longer in the pool; its key still says where it stands.
@@ -136,7 +141,7 @@ opened_tonight as (
             identified.payout_merchant_id
         ) as merchant_id,
         coalesce(identified.terminal_terminal_id, identified.settlement_terminal_id) as terminal_id,
-        coalesce(identified.payout_id, identified.settlement_payout_id) as payout_id,
+        coalesce(identified.payout_id, identified.settlement_payout_id, identified.late_payout_id) as payout_id,
         coalesce(
             identified.terminal_txn_at,
             cast(identified.settlement_txn_local as timestamp with time zone)

@@ -11,7 +11,10 @@ select
     acquirer_txn_no,
     terminal_id,
     stan,
-    txn_local
+    txn_local,
+    merchant_id,
+    currency,
+    settlement_date
 
 from {{ ref('int_recon__settlement_pool') }}
 where opening_state is null

@@ -11,6 +11,9 @@ select
     known.batch_no,
     known.channel,
     lines.acquirer,
+    {{ payout_id(
+        'lines.acquirer', 'lines.merchant_id', 'lines.settlement_date', 'lines.currency', 'merchants.currency'
+    ) }} as payout_id,
     known.currency,
     known.txn_type,
     known.txn_local,
@@ -25,6 +28,8 @@ left join {{ source('opening', 'settled_events') }} as settled
     on voided.item_key = settled.item_key
 left join {{ source('opening', 'known_lines') }} as lines
     on settled.line_key = lines.line_key
+left join {{ ref('stg_reference__merchants') }} as merchants
+    on lines.merchant_id = merchants.merchant_id
 left join {{ source('opening', 'cancelled_events') }} as cancelled
     on voided.item_key = cancelled.item_key
 where

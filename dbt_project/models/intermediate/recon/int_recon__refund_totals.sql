@@ -1,4 +1,4 @@
--- Grain: one row per refund that came tonight and is in force.
+-- Grain: one row per refund that came tonight and is in force, or that came earlier and whose original came tonight.
 -- The original is a sale or completion of the same merchant: by reference number for cards, by order number for
 -- wallets. original_key is null when no such sale is known within the look-back, or none was named.
 -- refunded_minor adds up refunds in the order in which they were received, so that a late upload cannot move the
@@ -38,13 +38,42 @@ refunds_tonight as (
 
 ),
 
+refunds as (
+
+    select
+        item_key,
+        merchant_id,
+        channel,
+        orig_rrn,
+        currency,
+        amount_minor,
+        true as is_tonight
+    from refunds_tonight
+
+    union all
+
+    select
+        orphans.item_key,
+        orphans.merchant_id,
+        orphans.channel,
+        orphans.orig_rrn,
+        orphans.currency,
+        orphans.amount_minor,
+        false as is_tonight
+    from {{ source('opening', 'orphans') }} as orphans
+    inner join {{ ref('int_recon__late_originals') }} as late
+        on orphans.item_key = late.item_key
+    where orphans.txn_type = 'refund'
+
+),
+
 named as (
 
     select distinct
         merchant_id,
         channel,
         orig_rrn
-    from refunds_tonight
+    from refunds
     where orig_rrn is not null
 
 ),
@@ -138,7 +167,7 @@ select
     originals.original_amount_minor,
     cast(coalesce(running.refunded_minor, refunds.amount_minor) as bigint) as refunded_minor
 
-from refunds_tonight as refunds
+from refunds
 left join originals
     on
         refunds.merchant_id = originals.merchant_id
@@ -146,3 +175,5 @@ left join originals
         and refunds.orig_rrn = originals.orig_rrn
 left join running
     on refunds.item_key = running.item_key
+-- What came earlier may have been taken back since, or lie beyond the look-back.
+where refunds.is_tonight or running.item_key is not null
