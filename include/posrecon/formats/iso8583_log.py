@@ -24,7 +24,7 @@ from posrecon.errors import BadLine, LayoutError
 from posrecon.formats.delimited import BOM, LINE_BYTES_MAX, chunks, connect
 from posrecon.formats.iso8583_messages import FORMS, WANTED, Form, read_messages
 from posrecon.formats.layout import Job, Parsed, arrow_schema
-from posrecon.formats.terminal_csv import EVENT_COLUMNS, events_parameters, events_sql, total_of
+from posrecon.formats.terminal_csv import EVENT_COLUMNS, events_parameters, events_sql, total_of, trace_sql
 from posrecon.landing.sources import Source
 from posrecon.money import numeric_codes
 
@@ -354,11 +354,14 @@ def _written(connection: duckdb.DuckDBPyConnection, job: Job, *, records: int, d
         shown = "'message ' || coalesce(message_type, '') || ' (withheld: it may hold a card number)'"
         quarantined = _copy(
             connection,
-            f"{typed}, refused as (select typed.line_no, typed.reason, exchanges.message_type from typed"
+            f"{typed}, refused as (select typed.line_no, typed.reason, exchanges.message_type, typed.merchant_id,"
+            " typed.terminal_id, typed.batch_no, typed.stan from typed"
             " inner join exchanges on typed.line_no = exchanges.line_no where typed.reason is not null"
             " union all select line_no, 'the line ' || error, case when regexp_full_match(message_type, '\\d{4}')"
-            f" then message_type end from messages where error is not null) select {job.file_no}::bigint as file_no,"
-            f" line_no, mask_text(reason) as reason, {shown} as record_masked from refused order by line_no",
+            " then message_type end, null, null, null, null from messages where error is not null)"
+            f" select {job.file_no}::bigint as file_no, line_no, mask_text(reason) as reason,"
+            # A message that is whole has its elements where they belong, whatever is wrong with one of them.
+            f" {shown} as record_masked{trace_sql(out, 'true')} from refused order by line_no",
             refused,
             parameters,
         )

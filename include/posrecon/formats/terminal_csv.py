@@ -202,14 +202,24 @@ _EVENTS_SQL = r"""
 """
 
 
-# What quarantine keeps of a refused record beside its text: where it stood in the terminal's own count. Only a record
-# whose fields stand where they belong is read so far. A shifted field could hold a card number, so all are masked.
-TRACE_SQL = "".join(
-    r", case when regexp_full_match(stan, '\d{1,6}')"
-    r" and regexp_matches(reason, '^(txn_type|channel|currency|amount|txn_time) ')"
-    f" then mask_text({name}) end as {name}"
-    for name in ("merchant_id", "terminal_id", "batch_no", "stan")
-)
+# A record with such a reason has its fields where they belong; after any other they may have shifted.
+IN_PLACE = "regexp_matches(reason, '^(txn_type|channel|currency|amount|txn_time) ')"
+
+
+def trace_sql(good: Path, is_in_place: str = IN_PLACE) -> str:
+    """What quarantine keeps of a refused record beside its text: where it stood in the terminal's own count.
+
+    Args:
+        good: Parquet of the file's good records. A value that none of them has is masked: it may be a card number,
+            while a merchant's number of 15 digits only looks like one.
+        is_in_place: SQL that is true of a record whose fields stand where they belong; only such a record is read.
+    """
+    path = str(good).replace("'", "''")
+    return "".join(
+        rf", case when not (regexp_full_match(stan, '\d{{1,6}}') and {is_in_place}) then null"
+        f" when {name} in (select {name} from read_parquet('{path}')) then {name} else mask_text({name}) end as {name}"
+        for name in ("merchant_id", "terminal_id", "batch_no", "stan")
+    )
 
 
 def _in(values: tuple[str, ...]) -> str:
@@ -292,7 +302,7 @@ def parse_csv(job: Job) -> Parsed:
             columns=EVENT_COLUMNS,
             dataset="terminal_events",
             parameters=events_parameters(connection, job),
-            refused_sql=TRACE_SQL,
+            refused_sql=trace_sql(job.scratch / "terminal_events.parquet"),
         )
         return Parsed(
             records=text.records,

@@ -18,10 +18,10 @@ from posrecon.formats.masking import mask_text
 from posrecon.formats.terminal_csv import (
     EVENT_COLUMNS,
     LOG_COLUMNS,
-    TRACE_SQL,
     events_parameters,
     events_sql,
     total_of,
+    trace_sql,
     usual_date,
 )
 from posrecon.landing.sources import Source
@@ -187,7 +187,7 @@ def _parse_json_lines(job: Job) -> Parsed:
             columns=EVENT_COLUMNS,
             dataset="terminal_events",
             parameters=events_parameters(connection, job) | {"usual": usual},
-            refused_sql=TRACE_SQL,
+            refused_sql=trace_sql(job.scratch / "terminal_events.parquet"),
         )
         if loaded == 0:
             _require_a_log(connection, refused, job)
@@ -287,7 +287,7 @@ def _parse_parquet(job: Job) -> Parsed:
             quarantined = _copy(
                 connection,
                 f"{ctes} select {job.file_no}::bigint as file_no, line_no, mask_text(reason) as reason,"
-                f" mask_text(line) as record_masked{TRACE_SQL} from typed where reason is not null",
+                f" mask_text(line) as record_masked{trace_sql(out)} from typed where reason is not null",
                 refused,
                 parameters,
             )

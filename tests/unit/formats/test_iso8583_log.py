@@ -217,6 +217,26 @@ def test_bad_element__puts_its_exchange_into_quarantine(
     assert reason in refusal(settings, message)
 
 
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        (ascii_line(changed(SALE, e4=None)), ("898110000000037", "10000001", "000001", "000001")),
+        (ascii_line(changed(SALE, e3="990000")), ("898110000000037", "10000001", "000001", "000001")),
+        (ascii_line(changed(SALE, e4=None, e60=None)), ("898110000000037", "10000001", None, "000001")),
+        (ascii_line(changed(SALE, e4=None, e41=None)), ("898110000000037", None, "000001", "000001")),
+        # A STAN that is no number counts nothing; of a line that is no message nothing is read.
+        (ascii_line(changed(SALE, e11="A00001")), (None, None, None, None)),
+        (ascii_line(SALE)[:-1], (None, None, None, None)),
+    ],
+)
+def test_refused_exchange__keeps_its_place_in_the_terminals_count(
+    settings: Settings, line: bytes, kept: tuple[str | None, ...]
+) -> None:
+    load(settings, ascii_line(changed(SALE, e11="000999")), line)
+    (row,) = quarantined(settings)
+    assert tuple(row[name] for name in ("merchant_id", "terminal_id", "batch_no", "stan")) == kept
+
+
 def test_two_different_answers__put_the_exchange_into_quarantine(settings: Settings) -> None:
     load(
         settings,

@@ -270,3 +270,13 @@ def test_a_refused_record_whose_stan_can_be_read__keeps_its_place_in_the_termina
     assert found[:1] + found[2:] == kept[:1] + kept[2:]
     assert PAN not in json.dumps(bad)
     assert found[1] == kept[1] or "*" in str(found[1])
+
+
+def test_a_refused_record__keeps_a_merchant_number_as_long_as_a_card_when_good_records_have_it(
+    settings: Settings,
+) -> None:
+    merchant = "898110000000037"
+    bad = event(merchant_id=merchant, stan="000042", amount="12x")
+    no_merchant = event(merchant_id=PAN, stan="000043", amount="12x")
+    parse_one(settings, "terminal_log", NAME, log_of(event(merchant_id=merchant), bad, no_merchant))
+    assert [row["merchant_id"] for row in quarantined(settings)] == [merchant, "621234****1232"]
