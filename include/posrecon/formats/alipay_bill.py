@@ -14,20 +14,22 @@ from pathlib import Path
 
 from posrecon.errors import BadLine, LayoutError
 from posrecon.formats.bills import (
+    PERIOD,
+    PID_DIGITS,
     Desk,
     Total,
-    cell_sql,
+    fields_sql,
+    first_day,
     peek_text,
     read_bill,
     refuse,
     require_day,
+    require_owner,
     require_totals,
     units_of,
 )
 from posrecon.formats.layout import Job, Parsed
 from posrecon.landing.sources import Source
-
-PID_DIGITS = 16  # bills append 0156 to it
 
 # Name in the code → its header, with half-width brackets.
 _COLUMNS = {
@@ -46,8 +48,6 @@ _COLUMNS = {
 }
 _REQUIRED = ("trade_no", "merchant_order_no", "business", "completed", "received", "refund_no", "service")
 
-_ACCOUNT = re.compile(r"账号\s*[:：]\s*\[\s*(\d{16,20})\s*\]")
-_PERIOD = re.compile(r"(起始|终止)日期\s*[:：]\s*\[\s*(\d{4})\D(\d\d)\D(\d\d)\D?\s*(\d\d:\d\d:\d\d)?\s*\]")
 _TOTAL = re.compile(
     r"^#+\s*(?P<kind>交易|退款)合计\s*[:：]\s*(?P<count>\d+)\s*笔\s*[,，]\s*"
     r"(?:商家实收(?:退款)?共|总金额|退款共)\s*(?P<received>-?[\d.]+)\s*元"
@@ -148,17 +148,7 @@ from typed
 
 def peek_date(path: Path, source: Source) -> date | None:
     """The first day that the preamble names; None when there is none to read."""
-    return _first_day(peek_text(path))
-
-
-def _first_day(text: str) -> date | None:
-    for kind, year, month, day, _ in _PERIOD.findall(text):
-        if kind == "起始":
-            try:
-                return date(int(year), int(month), int(day))
-            except ValueError:
-                return None
-    return None
+    return first_day(peek_text(path))
 
 
 def parse(job: Job) -> Parsed:
@@ -173,28 +163,20 @@ def parse(job: Job) -> Parsed:
         names = _named(job, header_line, header)
         marks = desk.lines_like(r"[\x{FEFF}\s\"]*#")
         before = "\n".join(text for number, text in marks if number < header_line)
-        key, day = _owner(job, before), _day(job, before)
+        key, day = require_owner(job, before, PID_DIGITS), _day(job, before)
         last_line = next((number for number, _ in marks if number > header_line), None)
         if last_line is None:
             raise LayoutError(
                 f"{job.file_name}: the lines after the records (# … 合计) are missing: the bill is truncated.",
                 next_step="Download the bill again.",
             )
-        stray = desk.connection.execute(
-            "select min(line_no) from lines where line_no > $last and clean(line) is not null"
-            " and not regexp_matches(line, '^[\\s\"]*#')",
-            {"last": last_line},
-        ).fetchone()
-        if stray and stray[0]:
-            raise refuse(job, stray[0], "a record stands after the end of the list")
+        desk.require_end(last_line)
         records = desk.cut(
             first=header_line, last=last_line, separator=separator, field_count=len(header), start=_START
         )
-        fields = ", ".join(
-            f"{cell_sql(names[name] + 1)} as {name}" if name in names else f"null::varchar as {name}"
-            for name in _COLUMNS
+        desk.connection.execute(
+            _TYPED_SQL.replace("{fields}", fields_sql(_COLUMNS, names)), {"field_count": len(header)}
         )
-        desk.connection.execute(_TYPED_SQL.replace("{fields}", fields), {"field_count": len(header)})
         _require_kinds(desk, records)
         footer = [(number, text) for number, text in marks if number >= last_line]
         line_no, totals = _totals(desk, footer, has_discount="discount" in names)
@@ -278,28 +260,11 @@ def _require_kinds(desk: Desk, records: int) -> None:
         )
 
 
-def _owner(job: Job, before: str) -> str:
-    found = _ACCOUNT.search(before)
-    stated = found[1][:PID_DIGITS] if found else ""
-    if stated and job.name.key and stated != job.name.key[:PID_DIGITS]:
-        raise LayoutError(
-            f"{job.file_name}: the bill is of account {stated}, expected {job.name.key[:PID_DIGITS]} by its name.",
-            next_step="Give the file the name it was downloaded under.",
-        )
-    owner = stated or job.name.key[:PID_DIGITS]
-    if not owner:
-        raise LayoutError(
-            f"{job.file_name}: neither the name nor a line #账号 says whose bill this is.",
-            next_step="Put the bill into the inbox as it was downloaded, with its first lines.",
-        )
-    return owner
-
-
 def _day(job: Job, before: str) -> date:
-    first = _first_day(before)
+    first = first_day(before)
     day = require_day(job, first, "a line #起始日期")
     last = first
-    for kind, year, month, number, clock in _PERIOD.findall(before):
+    for kind, year, month, number, clock in PERIOD.findall(before):
         if kind == "终止":
             try:
                 last = date(int(year), int(month), int(number))

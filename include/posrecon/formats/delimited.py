@@ -329,11 +329,11 @@ def _scan(path: Path, delimiter: str, file_name: str) -> _Scan:
             result.lone_returns += returns - chunk.count(b"\r\n")
             result.blank += int(np.count_nonzero((lengths == 1) & (data[ends - 1] == 13)))
         tabs = _count(chunk, b"\t")
-        result.is_utf8 = result.is_utf8 and _is_utf8(chunk)
+        result.is_utf8 = result.is_utf8 and is_utf8(chunk)
         result.is_padded = (
             result.is_padded
             or (tabs > 0 and parting != b"\t")
-            or any(_holds(chunk, blank) for blank in _WIDE_BLANKS)
+            or any(holds(chunk, blank) for blank in _WIDE_BLANKS)
             or (b" " in chunk and _has_padding(data, parting))
         )
         # Every byte below the blank that is no tab, line end or delimiter; counted, because that takes no copy.
@@ -356,16 +356,16 @@ def _count(chunk: bytes, letter: bytes) -> int:
     return chunk.count(letter) if letter in chunk else 0
 
 
-def _holds(chunk: bytes, letter: bytes) -> bool:
+def holds(chunk: bytes, letter: bytes) -> bool:
     """Whether a character of several bytes occurs; its first byte is rare, and a byte alone is found much faster."""
     return letter[:1] in chunk and letter in chunk
 
 
-def _is_utf8(chunk: bytes) -> bool:
+def is_utf8(chunk: bytes) -> bool:
     """Arrow looks at the bytes without making a text of them."""
-    ends = pa.py_buffer(np.array([0, len(chunk)], np.int32))
+    ends = pa.py_buffer(np.array([0, len(chunk)], np.int64))
     try:
-        pa.StringArray.from_buffers(1, ends, pa.py_buffer(chunk)).validate(full=True)
+        pa.LargeStringArray.from_buffers(1, ends, pa.py_buffer(chunk)).validate(full=True)
     except pa.ArrowInvalid:
         return False
     return True

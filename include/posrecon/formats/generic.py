@@ -124,7 +124,7 @@ def peek_date(path: Path, source: Source) -> date | None:
             if found and len(line.rstrip(b"\r")) == table.record_bytes:
                 return found
         return None
-    lines = head.decode(_python_encoding(source.encoding), "replace").splitlines()
+    lines = head.decode(source.codec, "replace").splitlines()
     header: tuple[str, ...] = table.fields
     for text in lines[:_HEADER_LINES_MAX]:
         cells = _cells(text, table.delimiter)
@@ -154,14 +154,6 @@ def _date_in(text: str, table: Table) -> date | None:
         except ValueError:
             continue
     return None
-
-
-def _python_encoding(encoding: str) -> str:
-    """UTF-8 with or without its mark; GBK as the set that contains it."""
-    plain = encoding.lower().replace("_", "-")
-    if plain in ("utf-8", "utf8"):
-        return "utf-8-sig"
-    return "gb18030" if plain in ("gbk", "gb2312", "cp936") else encoding
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
@@ -213,7 +205,7 @@ def parse(job: Job) -> Parsed:
 @contextmanager
 def _readable(job: Job, table: Table) -> Iterator[Path]:
     """The content as UTF-8 with delimiters: the file itself, or a copy in memory."""
-    encoding = _python_encoding(job.source.encoding)
+    encoding = job.source.codec
     if encoding == "utf-8-sig" and not table.positions:
         yield job.path
         return

@@ -28,9 +28,7 @@ def parse(job: Job) -> Parsed:
             next_step="Ask the sender for it again.",
         )
     try:
-        text = job.path.read_bytes().decode(
-            "gb18030" if job.source.encoding == "gbk" else job.source.encoding
-        )
+        text = job.path.read_bytes().decode(job.source.codec)
     except UnicodeDecodeError as error:
         raise LayoutError(
             f"{job.file_name}: the file is not {job.source.encoding}: byte {error.start} does not fit.",

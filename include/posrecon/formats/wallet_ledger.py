@@ -20,13 +20,17 @@ import pyarrow as pa
 
 from posrecon.errors import BadLine, LayoutError
 from posrecon.formats.bills import (
+    PID_DIGITS,
     Desk,
     Total,
-    cell_sql,
+    fields_sql,
+    first_day,
+    peek_first_record,
     peek_text,
     read_bill,
     refuse,
     require_day,
+    require_owner,
     require_totals,
     show_units,
     units_of,
@@ -51,7 +55,6 @@ LEDGER_SCHEMA = arrow_schema(
 )
 _SQL_TYPES = {"string": "varchar", "int64": "bigint", "timestamp[us]": "timestamp"}
 _MARK = r'[\x{FEFF}"`\s]*'
-_PID_DIGITS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,19 +168,12 @@ from placed
 
 def peek_fund_flow(path: Path, source: Source) -> date | None:
     """The day of the first record as it is written; None when there is none to read."""
-    return _first_day(re.search(r"(?m)^[\"`]*(\d{4})-(\d\d)-(\d\d)", peek_text(path)))
+    return peek_first_record(path)
 
 
 def peek_account_bill(path: Path, source: Source) -> date | None:
     """The first day that the preamble names; None when there is none to read."""
-    return _first_day(re.search(r"起始日期\s*[:：]\s*\[\s*(\d{4})\D(\d\d)\D(\d\d)", peek_text(path)))
-
-
-def _first_day(found: re.Match[str] | None) -> date | None:
-    try:
-        return date(int(found[1]), int(found[2]), int(found[3])) if found else None
-    except ValueError:
-        return None
+    return first_day(peek_text(path))
 
 
 def parse_fund_flow(job: Job) -> Parsed:
@@ -221,11 +217,9 @@ def _parse(job: Job, kind: _Kind, end_of: _End) -> Parsed:
         records = desk.cut(
             first=header_line, last=last_line, separator=separator, field_count=len(header), start=kind.start
         )
-        fields = ", ".join(
-            f"{cell_sql(names[name] + 1)} as {name}" if name in names else f"null::varchar as {name}"
-            for name in kind.columns
+        sql = _TYPED_SQL.replace("{fields}", fields_sql(kind.columns, names)).replace(
+            "{amount}", kind.amount_sql
         )
-        sql = _TYPED_SQL.replace("{fields}", fields).replace("{amount}", kind.amount_sql)
         for name in ("booked", "entry_no", "entry_text", "balance"):
             sql = sql.replace("{" + name + "}", kind.columns[name])
         desk.connection.execute(sql, {"field_count": len(header)})
@@ -326,13 +320,7 @@ def _account_bill_end(desk: Desk, header_line: int) -> tuple[int, int, list[_Sta
             f"{desk.job.file_name}: the lines after the records (# … 合计) are missing: the bill is truncated.",
             next_step="Download the bill again.",
         )
-    stray = desk.number(
-        "select min(line_no) from lines where line_no > $last and clean(line) is not null"
-        " and not regexp_matches(line, '^[\\s\"]*#')",
-        {"last": marks[0][0]},
-    )
-    if stray:
-        raise refuse(desk.job, stray, "a record stands after the end of the list")
+    desk.require_end(marks[0][0])
     stated: list[_Stated] = []
     for side, sign in (("收入", ">"), ("支出", "<")):
         found = [
@@ -388,27 +376,14 @@ def _require_chain(desk: Desk) -> None:
 def _owner_and_day(desk: Desk, job: Job, kind: _Kind, header_line: int) -> tuple[str, date]:
     """Whose bill it is and of which day: by its name, its preamble, its rows; they must agree."""
     before = "\n".join(text for number, text in desk.lines_like(r"[\x{FEFF}\s\"]*#") if number < header_line)
-    found = re.search(r"账号\s*[:：]\s*\[\s*(\d{16,20})\s*\]", before)
-    digits = _PID_DIGITS if kind is _ACCOUNT_BILL else None
-    stated, named = (found[1][:digits] if found else ""), job.name.key[:digits]
-    if stated and named and stated != named:
-        raise LayoutError(
-            f"{job.file_name}: the bill is of account {stated}, expected {named} by its name.",
-            next_step="Give the file the name it was downloaded under.",
-        )
-    key = stated or named
-    if not key:
-        raise LayoutError(
-            f"{job.file_name}: neither the name nor a line #账号 says whose bill this is.",
-            next_step="Put the bill into the inbox under the name it was downloaded under.",
-        )
+    key = require_owner(job, before, PID_DIGITS if kind is _ACCOUNT_BILL else None)
     days = [
         row[0]
         for row in desk.connection.execute(
             "select distinct booked_local::date from typed order by 1 limit 3"
         ).fetchall()
     ]
-    begun = _first_day(re.search(r"起始日期\s*[:：]\s*\[\s*(\d{4})\D(\d\d)\D(\d\d)", before))
+    begun = first_day(before)
     day = require_day(job, begun or (days[0] if days else None), "a row")
     if (begun and begun != day) or any(one != day for one in days):
         raise LayoutError(

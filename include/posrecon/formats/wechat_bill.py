@@ -11,7 +11,6 @@ Source: WeChat Pay merchant documentation, 下载对账单 / 申请交易账单.
 """
 
 import csv
-import re
 from datetime import date
 from pathlib import Path
 
@@ -19,8 +18,8 @@ from posrecon.errors import LayoutError
 from posrecon.formats.bills import (
     Desk,
     Total,
-    cell_sql,
-    peek_text,
+    fields_sql,
+    peek_first_record,
     read_bill,
     refuse,
     require_day,
@@ -181,11 +180,7 @@ from typed
 
 def peek_date(path: Path, source: Source) -> date | None:
     """The day of the first record as it is written; None when there is none to read."""
-    found = re.search(r"(?m)^[\"`]*(\d{4}-\d\d-\d\d)", peek_text(path))
-    try:
-        return date.fromisoformat(found[1]) if found else None
-    except ValueError:
-        return None
+    return peek_first_record(path)
 
 
 def parse(job: Job) -> Parsed:
@@ -205,12 +200,10 @@ def parse(job: Job) -> Parsed:
             first=header_line, last=last_line, separator=separator, field_count=len(header), start=_START
         )
         desk.connection.execute(money_macros())
-        fields = ", ".join(
-            f"{cell_sql(names[name] + 1)} as {name}" if name in names else f"null::varchar as {name}"
-            for name in _COLUMNS
-        )
         desk.connection.execute(
-            _TYPED_SQL.replace("{fields}", fields).replace("{settled}", header[names["settled"]]),
+            _TYPED_SQL.replace("{fields}", fields_sql(_COLUMNS, names)).replace(
+                "{settled}", header[names["settled"]]
+            ),
             {"field_count": len(header), "has_refunds": "refund" in names},
         )
         totals = [

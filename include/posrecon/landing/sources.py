@@ -258,6 +258,14 @@ class Source(BaseModel):
         return self
 
     @cached_property
+    def codec(self) -> str:
+        """What Python calls the encoding: UTF-8 with or without its mark; GBK as the set that contains it."""
+        plain = self.encoding.lower().replace("_", "-")
+        if plain in ("utf-8", "utf8"):
+            return "utf-8-sig"
+        return "gb18030" if plain in ("gbk", "gb2312", "cp936") else self.encoding
+
+    @cached_property
     def is_snapshot(self) -> bool:
         """True for reference data: each file is a whole list and replaces the one before."""
         return self.date_from == "none"
