@@ -1343,6 +1343,42 @@ MUTATIONS = [
         "rpt_daily_control",
     ),
     (
+        f"{RECON}/int_recon__refund_totals.sql",
+        "where refunds.is_tonight or running.item_key is not null",
+        "",
+        "int_recon__refund_totals",
+    ),
+    (
+        f"{RECON}/int_recon__refund_totals.sql",
+        "where orphans.txn_type = 'refund'",
+        "where false",
+        "int_recon__refund_totals",
+    ),
+    (
+        f"{RECON}/int_recon__closing_breaks.sql",
+        "late.channel, orphans.channel",
+        "late.channel",
+        "int_recon__closing_breaks",
+    ),
+    (
+        f"{RECON}/int_recon__closing_breaks.sql",
+        ", identified.late_payout_id",
+        "",
+        "int_recon__closing_breaks",
+    ),
+    (
+        f"{RECON}/int_recon__closing_breaks.sql",
+        "coalesce(late.txn_local, orphans.txn_local)",
+        "late.txn_local",
+        "int_recon__closing_breaks",
+    ),
+    (
+        f"{RECON}/int_recon__late_cancellations.sql",
+        "on lines.merchant_id = merchants.merchant_id",
+        "on known.merchant_id = merchants.merchant_id",
+        "int_recon__late_cancellations",
+    ),
+    (
         f"{RECON}/int_recon__closing_breaks.sql",
         "                    'unidentified_credit',\n",
         "",
@@ -2411,40 +2447,6 @@ MUTATIONS = [
         "{{ run_date() }} <=",
         "{{ run_date() }} <",
         "int_recon__closing_wallet_credits",
-        f"{RECON}/int_recon__refund_totals.sql",
-        "where refunds.is_tonight or running.item_key is not null",
-        "",
-        "int_recon__refund_totals",
-    ),
-    (
-        f"{RECON}/int_recon__refund_totals.sql",
-        "where orphans.txn_type = 'refund'",
-        "where false",
-        "int_recon__refund_totals",
-    ),
-    (
-        f"{RECON}/int_recon__closing_breaks.sql",
-        "late.channel, orphans.channel",
-        "late.channel",
-        "int_recon__closing_breaks",
-    ),
-    (
-        f"{RECON}/int_recon__closing_breaks.sql",
-        ", identified.late_payout_id",
-        "",
-        "int_recon__closing_breaks",
-    ),
-    (
-        f"{RECON}/int_recon__closing_breaks.sql",
-        "coalesce(late.txn_local, orphans.txn_local)",
-        "late.txn_local",
-        "int_recon__closing_breaks",
-    ),
-    (
-        f"{RECON}/int_recon__late_cancellations.sql",
-        "on lines.merchant_id = merchants.merchant_id",
-        "on known.merchant_id = merchants.merchant_id",
-        "int_recon__late_cancellations",
     ),
 ]
 
