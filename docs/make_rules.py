@@ -27,6 +27,7 @@ the data team, *finance* = the finance team, *stores* = the people who run the t
 SIDE_TABLES = {
     "files": "raw.files",
     "expected_files": "raw.expected_files",
+    "ledger_entries": "raw.ledger_entries",
     "bank_statements": "raw.bank_statements",
     "statement_gaps": "marts.fct_statement_gaps",
     "withdrawals": "marts.fct_withdrawals",

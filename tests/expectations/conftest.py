@@ -23,6 +23,7 @@ create table raw.files as
         (3, 'f3', 'bank_mt940', 'bank', 'mt940_1', 'MT940_1_20261111.sta', 'loaded', 3)
     ) as f (file_no, file_id, source, feed, logical_name, file_name, state, loaded);
 create table raw.expected_files as select source, feed, logical_name, date '2026-11-11' as business_date from raw.files;
+create table raw.ledger_entries (file_no bigint);
 create table raw.bank_statements as
     select 3::bigint as file_no, 1::bigint as line_no, 'ACC1' as account, '1' as statement_no, 'CNY' as currency,
         0::bigint as opening_minor, 600::bigint as closing_minor;
@@ -36,10 +37,10 @@ create table staging.stg_terminal__events as
         timestamp '2026-11-11 10:00:00' + i * interval 1 minute as txn_local,
         date '2026-11-11' as business_date
     from range(1, 201) as r (i);
-create table staging.stg_unionpay__settlement_lines as
+create table staging.stg_settlement__lines as
     select
         (2 * 4294967296 + i)::bigint as line_key, 2::bigint as file_no, i::bigint as line_no,
-        'transaction' as line_kind,
+        'unionpay' as acquirer, 'transaction' as line_kind, null::varchar as merchant_order_no,
         '898440353110001' as acquirer_merchant_id, 'TXN' || i as acquirer_txn_no, 'sale' as txn_type,
         'CNY' as currency, (100 * i)::bigint as gross_minor, (i // 2)::bigint as fee_minor,
         (100 * i - i // 2)::bigint as net_minor, date '2026-11-11' as settlement_date

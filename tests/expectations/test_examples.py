@@ -25,6 +25,7 @@ SIDES = {
             "loaded": "bigint", "declared_minor": "bigint", "computed_minor": "bigint",
         },
     ),
+    "ledger_entries": ("raw.ledger_entries", {"file_no": "bigint"}),
     "expected_files": ("raw.expected_files", {"source": "varchar", "feed": "varchar", "logical_name": "varchar"}),
     "bank_statements": (
         "raw.bank_statements",

@@ -302,7 +302,7 @@ def test_feeds_that_are_empty__are_warnings__not_errors(home_of: Callable[[str],
     def empty(connection: duckdb.DuckDBPyConnection) -> None:
         for table in (
             "staging.stg_terminal__events",
-            "staging.stg_unionpay__settlement_lines",
+            "staging.stg_settlement__lines",
             "staging.stg_bank__entries",
         ):
             connection.execute(f"delete from {table}")
