@@ -6,6 +6,7 @@ through the file line by line, so memory does not grow with it.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -36,6 +37,11 @@ _ENTRY = re.compile(
 _FLOOR = re.compile(r"^([A-Z]{3})[CD]?\d*,?\d*$")
 _SUM = re.compile(r"^(\d{1,9})([A-Z]{3})(\d[\d]*,\d*)$")
 _DATED = re.compile(r"^(\d{6})")
+# An account may be named with the code of its bank (BIC) before it.
+_BANK_CODE = re.compile(r"^[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?/")
+_FULL_LINE = 65
+_STRUCTURED = re.compile(r"^\d{0,3}\?\d\d")
+_SUBFIELD = re.compile(r"\?\d\d")
 _ENTRY_START = re.compile(r"^:61:(\d{6})", re.MULTILINE)
 _BALANCE_START = re.compile(r"^:6[02][FM]:[CD](\d{6})", re.MULTILINE)
 # An interim report says when it was made; its entries may count for a later day.
@@ -190,8 +196,8 @@ class _Reader:
                 current.entry.narrative.append(value)
             return
         self._end_entry(current)
-        if tag == "25":
-            current.account = value
+        if tag in ("25", "25P"):
+            current.account = _BANK_CODE.sub("", value)
         elif tag in ("28", "28C"):
             current.number = value
         elif tag in ("60F", "60M", "62F", "62M") and (
@@ -267,7 +273,7 @@ class _Reader:
             amount_minor=minor if direction == "C" else -minor,
             currency=current.currency,
             reference=" ".join(part.strip() for part in references if part and part.strip()),
-            narrative=" ".join(part.strip() for part in narrative if part.strip()),
+            narrative=_narrative(narrative),
         )
 
     def close(self) -> None:
@@ -338,6 +344,15 @@ class _Reader:
                 closing_minor=closing.minor,
             )
         )
+
+
+def _narrative(lines: Iterable[str]) -> str:
+    """One text: a full line goes on in the next one, in the middle of a word; marks of subfields (?20) are no words."""
+    text, is_full = "", False
+    for line in filter(str.strip, lines):
+        text += ("" if is_full or not text else " ") + line.strip()
+        is_full = len(line) == _FULL_LINE
+    return " ".join(_SUBFIELD.sub(" ", text).split()) if _STRUCTURED.match(text) else text
 
 
 def _day(text: str) -> date | None:

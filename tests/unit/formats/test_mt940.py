@@ -48,6 +48,38 @@ def test_a_statement_that_ties__gives_entries_and_balances(settings: Settings) -
     assert (outcome.declared_minor, outcome.computed_minor) == (5000, 5000)
 
 
+@pytest.mark.parametrize("account", ["310500161836", "BPHKPLPK/310500161836", "BKCHCNBJ300/310500161836"])
+def test_the_code_of_the_bank__is_no_part_of_the_account(settings: Settings, account: str) -> None:
+    content = statement(CREDIT, closing="C261111CNY150,25", account=account)
+    outcome = parse_one(settings, "bank", NAME, content.encode())
+
+    assert [row["account"] for row in raw(settings, "bank_entries")] == ["310500161836"]
+    assert outcome.logical_name == "bank/310500161836/2026-11-11"
+
+
+def test_an_account_with_another_prefix__is_kept_whole(settings: Settings) -> None:
+    content = statement(CREDIT, closing="C261111CNY150,25", account="10020030/1234567")
+    parse_one(settings, "bank", "MT940.sta", content.encode())
+    assert [row["account"] for row in raw(settings, "bank_entries")] == ["10020030/1234567"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "narrative"),
+    [
+        ((":86:" + "UNIONPAY SETTLEMENT OF CLEARED TRANSACTIONS OF MERCHANT 898110000", "000037 IN FULL"),
+         "UNIONPAY SETTLEMENT OF CLEARED TRANSACTIONS OF MERCHANT 898110000000037 IN FULL"),
+        ((":86:UNIONPAY", "", "898110000000037"), "UNIONPAY 898110000000037"),
+        ((":86:166?00CREDIT?20UNIONPAY?21898110000000037", "?22END"), "166 CREDIT UNIONPAY 898110000000037 END"),
+        ((":86:WHAT IS THIS?21 PEOPLE",), "WHAT IS THIS?21 PEOPLE"),
+    ],
+)  # fmt: skip
+def test_a_narrative__over_full_lines_and_in_subfields__keeps_its_words(
+    settings: Settings, lines: tuple[str, ...], narrative: str
+) -> None:
+    parse_one(settings, "bank", NAME, statement(CREDIT, *lines, closing="C261111CNY150,25").encode())
+    assert [row["narrative"] for row in raw(settings, "bank_entries")] == [narrative]
+
+
 def test_several_statements__each_ties__ordinals_run_through_the_file(settings: Settings) -> None:
     first = statement(CREDIT, closing="C261111CNY150,25", number="1/1")
     second = statement(CREDIT, opening="C261111CNY150,25", closing="C261111CNY200,50", number="1/2")
