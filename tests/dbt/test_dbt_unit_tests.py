@@ -1072,8 +1072,8 @@ MUTATIONS = [
     ),
     (
         f"{RECON}/int_recon__payout_candidates.sql",
-        "payouts.settlement_date = entries.value_date and payouts.due_date = payouts.settlement_date",
-        "false",
+        "payouts.due_date = payouts.settlement_date or named.merchant_id is not null",
+        "named.merchant_id is not null",
         "int_recon__payout_candidates",
     ),
     (TOLERANCES, "payout_due_days,amex,0", "payout_due_days,amex,1", "int_recon__settlement_days"),
@@ -1085,14 +1085,20 @@ MUTATIONS = [
     ),
     (
         f"{RECON}/int_recon__payout_candidates.sql",
+        "(payouts.due_date = payouts.settlement_date or named.merchant_id is not null)",
+        "payouts.due_date = payouts.settlement_date",
+        "int_recon__payout_candidates",
+    ),
+    (
+        f"{RECON}/int_recon__payout_candidates.sql",
         "payouts.payable_until >= entries.value_date",
         "payouts.payable_until > entries.value_date",
         "int_recon__payout_candidates",
     ),
     (
         f"{RECON}/int_recon__payout_candidates.sql",
-        "where named.merchant_id is not null or named_entries.entry_key is null",
-        "where true",
+        "(named.merchant_id is not null or named_entries.entry_key is null)",
+        "true",
         "int_recon__payout_candidates",
     ),
     (

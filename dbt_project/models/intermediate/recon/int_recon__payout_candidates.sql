@@ -139,11 +139,6 @@ inner join entries
         payouts.acquirer = entries.acquirer
         and payouts.settlement_account = entries.account
         and payouts.currency = entries.currency
-        -- Money comes after the settlement date, or on it when the acquirer's file names the day on which it pays.
-        and (
-            payouts.settlement_date < entries.value_date
-            or (payouts.settlement_date = entries.value_date and payouts.due_date = payouts.settlement_date)
-        )
         and payouts.payable_until >= entries.value_date
 inner join texts
     on entries.entry_key = texts.entry_key
@@ -153,4 +148,14 @@ left join named
         and payouts.merchant_id = named.merchant_id
 left join named_entries
     on entries.entry_key = named_entries.entry_key
-where named.merchant_id is not null or named_entries.entry_key is null
+where
+    (named.merchant_id is not null or named_entries.entry_key is null)
+    -- Money comes after the settlement date; on it when the acquirer's file names the day on which it pays, or the text
+    -- names the merchant.
+    and (
+        payouts.settlement_date < entries.value_date
+        or (
+            payouts.settlement_date = entries.value_date
+            and (payouts.due_date = payouts.settlement_date or named.merchant_id is not null)
+        )
+    )
