@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +14,7 @@ import yaml
 
 from posrecon.errors import UsageError
 from posrecon.money import format_money
-from posrecon.reporting.evidence import Evidence, evidence_of
+from posrecon.reporting.evidence import Evidence, Place, evidence_of, place_of
 from posrecon.reporting.lookup import Row, rows_of
 from posrecon.settings import Settings
 
@@ -112,14 +112,24 @@ def breaks_of(published: duckdb.DuckDBPyConnection, break_ids: Sequence[str]) ->
     return rows
 
 
-def story_of(settings: Settings, published: duckdb.DuckDBPyConnection, row: Row) -> Story:
-    """Tell one break.
+def stories_of(settings: Settings, published: duckdb.DuckDBPyConnection, rows: Sequence[Row]) -> list[Story]:
+    """Tell breaks, each with its records; a file of the archive is opened once for all of them.
 
     Args:
         settings: Where the archive lies, and the zone of times.
         published: Open on the published views.
-        row: From `breaks_of`.
+        rows: From `breaks_of`.
     """
+    told = [_story_of(settings, published, row) for row in rows]
+    wanted = [place for _, places in told for place in places]
+    records = iter(evidence_of(settings, published, wanted))
+    return [replace(story, evidence=tuple(next(records) for _ in places)) for story, places in told]
+
+
+def _story_of(
+    settings: Settings, published: duckdb.DuckDBPyConnection, row: Row
+) -> tuple[Story, tuple[Place, ...]]:
+    """One break, and where its records stand."""
     item = _one(published, "select * from fct_reconciliation where item_id = ?", row["item_id"])
     payout = _one(
         published, "select * from fct_payouts where payout_id = ? order by run_date desc", row["payout_id"]
@@ -135,14 +145,14 @@ def story_of(settings: Settings, published: duckdb.DuckDBPyConnection, row: Row)
         }
         for language in LANGUAGES
     }
-    return Story(
+    story = Story(
         row=row,
         label={"zh": row["label_zh"], "en": row["label_en"]},
         said=said,
         facts=_facts(settings, row, item, payout, merchant, terminal),
         timeline=_timeline(row, item, payout),
-        evidence=_evidence(settings, published, row, payout),
     )
+    return story, _places(row, payout)
 
 
 class _Known(dict[str, str]):
@@ -244,19 +254,16 @@ def _timeline(row: Row, item: Row, payout: Row) -> tuple[tuple[date, str, str], 
     return tuple(sorted(known, key=lambda entry: entry[0]))
 
 
-def _evidence(
-    settings: Settings, published: duckdb.DuckDBPyConnection, row: Row, payout: Row
-) -> tuple[Evidence, ...]:
-    bank_file = row["bank_file"] or payout.get("bank_file")
-    bank_line = row["bank_line"] if row["bank_file"] else payout.get("bank_line")
+def _places(row: Row, payout: Row) -> tuple[Place, ...]:
+    """Where the records of a break stand."""
     detail: dict[str, Any] = json.loads(row["detail"]) if row["detail"] else {}
     # The record that a copy repeats, or that a chargeback takes back, stands on the side of the break itself.
     own_side = "terminal log" if row["break_type"] == "duplicate_in_terminal_log" else "settlement"
     found = (
-        evidence_of(settings, published, "terminal log", row["terminal_file"], row["terminal_line"]),
-        evidence_of(settings, published, "settlement", row["settlement_file"], row["settlement_line"]),
-        evidence_of(settings, published, own_side, detail.get("first_file"), detail.get("first_line")),
-        evidence_of(settings, published, own_side, detail.get("original_file"), detail.get("original_line")),
-        evidence_of(settings, published, "bank", bank_file, bank_line),
+        place_of("terminal log", row, "terminal"),
+        place_of("settlement", row, "settlement"),
+        place_of(own_side, detail, "first"),
+        place_of(own_side, detail, "original"),
+        place_of("bank", row if row["bank_file"] else payout, "bank"),
     )
     return tuple(one for one in found if one is not None)

@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 
 from posrecon.audit import record
-from posrecon.disputes.complaint import Complaint, Story, breaks_of, story_of
+from posrecon.disputes.complaint import Complaint, Story, breaks_of, stories_of
 from posrecon.errors import UsageError
 from posrecon.exports import csv_text
 from posrecon.files import sha256_of, written_aside
@@ -85,7 +85,7 @@ def build_pack(settings: Settings, complaint: Complaint, folder: Path, *, by: st
     # The other side must know the account; whoever builds a pack is authorised to see it whole.
     with open_published(settings, is_whole=True) as published:
         rows = breaks_of(published, complaint.break_ids)
-        stories = [story_of(settings, published, row) for row in rows[:TOLD]]
+        stories = stories_of(settings, published, rows[:TOLD])
         received = _received_files(published, rows)
     run_date: date = max(row["run_date"] for row in rows)
     pages = _pages(settings, complaint, run_date, rows, stories, received)
@@ -139,12 +139,12 @@ def _write_zip(target: Path, parts: dict[str, bytes], dated: date) -> None:
 
 def _received_files(published: duckdb.DuckDBPyConnection, rows: Sequence[Row]) -> list[dict[str, str]]:
     """Name and SHA-256 of every received file that the breaks rest on."""
-    names = {row[f"{side}_file"] for row in rows for side in ("terminal", "settlement", "bank")} - {None}
+    ids = {row[f"{side}_file_id"] for row in rows for side in ("terminal", "settlement", "bank")} - {None}
     found = rows_of(
         published,
-        "select distinct file_name as file, sha256 from fct_files where file_name in (select unnest(?)) "
+        "select distinct file_name as file, sha256 from fct_files where file_id in (select unnest(?)) "
         "and sha256 is not null order by all",
-        [sorted(names)],
+        [sorted(ids)],
     )
     return [{name: str(value) for name, value in row.items()} for row in found]
 

@@ -6,7 +6,7 @@ Keys:
     control:<run date>/<acquirer>/<channel>/<currency>/<side>/<column>   one cell of rpt_daily_control
     report:<YYYY-MM>/totals/<acquirer>/<channel>/<currency>/<side>/<column>   a total of the control report
     report:<YYYY-MM>/breaks/<break_type>/<currency>/<column>              a count of breaks in it
-    <file>:<line>                                            back: every figure that uses a received line
+    <file or file id>:<line>                                 back: every figure that uses a received line
 
 A sum is not only listed but added up again from the lines, and the trace says whether it ties. Lines are shown as
 received, with card numbers masked; every line that is shown is an access to the archive, and is recorded.
@@ -20,7 +20,7 @@ from typing import Any
 import duckdb
 
 from posrecon.errors import UsageError
-from posrecon.reporting.evidence import evidence_of
+from posrecon.reporting.evidence import Place, evidence_of, place_of
 from posrecon.reporting.lookup import Row, open_published, rows_of
 from posrecon.settings import Settings
 from posrecon.warehouse.manifests import previous_night, published_nights, read_manifest, removed_files
@@ -45,11 +45,11 @@ _COUNTED = {
     "new": "not is_opening",
     "matched": "match_state = 'matched'",
     "excluded": "match_state = 'excluded'",
-    # What left the opening balance otherwise: a figure that no line makes, so it is zero.
-    "closed": "false",
-    "closing": f"match_state in {OPEN_STATES}",
-    "explained": "match_state not in ('unmatched', 'ambiguous')",
-    "unexplained": "match_state in ('unmatched', 'ambiguous')",
+    # Left otherwise: a decision of a case closed its break.
+    "closed": "is_closed",
+    "closing": f"match_state in {OPEN_STATES} and not is_closed",
+    "explained": "match_state not in ('unmatched', 'ambiguous') or is_closed",
+    "unexplained": "match_state in ('unmatched', 'ambiguous') and not is_closed",
 }
 
 
@@ -175,7 +175,10 @@ def _candidate(
     rows = rows_of(published, "select * from dispute_candidates where candidate_id = ?", [key])
     if not rows:
         return None
-    lines = _evidence(settings, published, _break_lines(published, rows[0]), limit)
+    breaks = rows_of(published, "select * from fct_breaks where break_id = ?", [rows[0]["break_id"]])
+    lines = _evidence(
+        settings, published, [one for row in breaks for one in _break_lines(published, row)], limit
+    )
     return Trace(key, "candidate", rows[0], lines=lines, line_count=len(lines), parts=(rows[0]["break_id"],))
 
 
@@ -189,8 +192,8 @@ def _break(settings: Settings, published: duckdb.DuckDBPyConnection, key: str, l
     return Trace(key, "break", row, lines=lines, line_count=len(lines), parts=tuple(dict.fromkeys(parts)))
 
 
-def _break_lines(published: duckdb.DuckDBPyConnection, row: Row) -> list[tuple[str, str, int]]:
-    """The lines that a break or its candidate stands on."""
+def _break_lines(published: duckdb.DuckDBPyConnection, row: Row) -> list[Place]:
+    """The lines that a break stands on."""
     named = _named(row)
     if not named and row["payout_id"]:
         # A payout that never came has no line of its own: its lines are those that should have paid.
@@ -236,16 +239,14 @@ def _payout(settings: Settings, published: duckdb.DuckDBPyConnection, key: str, 
     return Trace(key, "payout", payout, words, ties, lines, len(lines))
 
 
-def _payout_lines(
-    published: duckdb.DuckDBPyConnection, payout_id: str
-) -> list[tuple[tuple[str, str, int], int]]:
+def _payout_lines(published: duckdb.DuckDBPyConnection, payout_id: str) -> list[tuple[Place, int]]:
     """Settlement lines of a payout and their net, by file and line."""
     rows = published.execute(
-        "select distinct settlement_file, settlement_line, net_minor from fct_reconciliation_history "
-        "where payout_id = ? and settlement_file is not null order by settlement_file, settlement_line",
+        "select distinct settlement_file, settlement_line, settlement_file_id, net_minor "
+        "from fct_reconciliation_history where payout_id = ? and settlement_file is not null order by all",
         [payout_id],
     ).fetchall()
-    return [((SIDES["settlement"], name, line), int(net)) for name, line, net in rows]
+    return [(Place(SIDES["settlement"], name, line, file_id), int(net)) for name, line, file_id, net in rows]
 
 
 # ------------------------------------------------------------------------------------------------ control cells
@@ -285,9 +286,7 @@ def _control(settings: Settings, published: duckdb.DuckDBPyConnection, key: str,
         return Trace(key, "control cell", figure, words, ties, parts=keys)
     measure, unit = column.rsplit("_", 1)
     found = _control_lines(settings, published, run_date, parts[1:5], _COUNTED[measure])
-    amounts = {
-        named: abs(amount) if measure.endswith("explained") else amount for named, amount in found.items()
-    }
+    amounts = {one: abs(amount) if measure.endswith("explained") else amount for one, amount in found.items()}
     total = len(amounts) if unit == "items" else sum(amounts.values())
     added = f"{len(amounts):,} lines" + ("" if unit == "items" else f" add up to {total}")
     lines = _evidence(settings, published, list(amounts), limit, amounts)
@@ -301,11 +300,11 @@ def _control_lines(
     run_date: date,
     cell: Sequence[str],
     counted: str,
-) -> dict[tuple[str, str, int], int]:
+) -> dict[Place, int]:
     """Lines that one cell counts, with their signed money, by file and line.
 
     A line's state before the night is its row of the night before; currency and money are those of the record
-    itself, because a matched pair may differ in both.
+    itself, because a matched pair may differ in both. What a decision keeps closed is in no balance.
     """
     acquirer, channel, currency, side = cell
     before = previous_night(settings, run_date)
@@ -315,7 +314,9 @@ def _control_lines(
 
         tonight as (
 
-            select {side}_file as file_name, {side}_line as line_no, match_state, acquirer, channel
+            select
+                {side}_file as file_name, {side}_file_id as file_id, {side}_line as line_no, match_state, acquirer,
+                channel
             from fct_reconciliation_history
             where run_date = $night and {side}_file is not null
 
@@ -323,11 +324,15 @@ def _control_lines(
 
         before as (
 
-            select {side}_file as file_name, {side}_line as line_no, match_state as opening_state
+            select {side}_file_id as file_id, {side}_line as line_no, match_state as opening_state
             from fct_reconciliation_history
             where run_date = $before and {side}_file is not null
 
         ),
+
+        closed_now as ({_closed_by_decision(side, "$night")}),
+
+        closed_before as ({_closed_by_decision(side, "$before")}),
 
         moves as (
 
@@ -335,18 +340,29 @@ def _control_lines(
                 tonight.*,
                 records.currency,
                 records.amount_minor,
-                coalesce(before.opening_state in {OPEN_STATES}, false) as is_opening
+                closed_now.file_id is not null as is_closed,
+                coalesce(before.opening_state in {OPEN_STATES}, false) and closed_before.file_id is null as is_opening
             from tonight
-            left join before using (file_name, line_no)
-            inner join ({records}) as records using (file_name, line_no)
-            where not (coalesce(before.opening_state = 'excluded', false) and tonight.match_state = 'excluded')
+            left join before using (file_id, line_no)
+            inner join ({records}) as records using (file_id, line_no)
+            left join closed_now
+                on tonight.file_id = closed_now.file_id
+                and tonight.line_no = closed_now.line_no
+                and tonight.match_state = closed_now.match_state
+            left join closed_before
+                on tonight.file_id = closed_before.file_id
+                and tonight.line_no = closed_before.line_no
+                and before.opening_state = closed_before.match_state
+            where
+                not (coalesce(before.opening_state = 'excluded', false) and tonight.match_state = 'excluded')
+                and (closed_now.file_id is null or closed_before.file_id is null)
 
         )
 
-        select file_name, line_no, amount_minor
+        select file_name, line_no, file_id, amount_minor
         from moves
-        where acquirer = $acquirer and channel = $channel and currency = $currency and {counted}
-        order by file_name, line_no
+        where acquirer = $acquirer and channel = $channel and currency = $currency and ({counted})
+        order by file_name, line_no, file_id
     """
     rows = published.execute(
         query,
@@ -358,11 +374,39 @@ def _control_lines(
             "currency": currency,
         },
     ).fetchall()
-    return {(SIDES[side], name, line): int(amount) for name, line, amount in rows}
+    return {Place(SIDES[side], name, line, file_id): int(amount) for name, line, file_id, amount in rows}
+
+
+def _closed_by_decision(side: str, night: str) -> str:
+    """A query for the records of one side that decisions kept closed after a night, each in one match state.
+
+    Args:
+        side: terminal or settlement.
+        night: SQL for the night.
+    """
+    own = (
+        "('missing_in_settlement', 'refund_not_settled', 'ambiguous_match')"
+        if side == "terminal"
+        else "('missing_in_terminal_log', 'ambiguous_match')"
+    )
+    return f"""
+        select distinct
+            breaks.{side}_file_id as file_id,
+            breaks.{side}_line as line_no,
+            case breaks.break_type when 'ambiguous_match' then 'ambiguous' else 'unmatched' end as match_state
+        from fct_breaks as breaks
+        inner join fct_break_decisions as decisions using (break_id)
+        where
+            breaks.break_type in {own}
+            and decisions.effect in ('closed', 'reopened')
+            and decisions.run_date <= {night}
+        group by all
+        having arg_max(decisions.effect, decisions.run_date) = 'closed'
+    """
 
 
 def _records(settings: Settings, side: str) -> str:
-    """A query for file name, line, currency and signed money of every record of one side, from the raw partitions."""
+    """A query for file id, line, currency and signed money of every record of one side, from the raw partitions."""
     dataset = "terminal_events" if side == "terminal" else "settlement_lines"
     partitions = sorted((settings.raw / dataset).glob("run_date=*/*.parquet"))
     if not partitions:
@@ -378,7 +422,7 @@ def _records(settings: Settings, side: str) -> str:
         else "gross_minor"
     )
     return (
-        f"select files.file_name, records.line_no, records.currency, {money} as amount_minor "
+        f"select files.file_id, records.line_no, records.currency, {money} as amount_minor "
         f"from {read_parquet(partitions)} as records "
         f"inner join {read_parquet(registries)} as files on records.file_no = files.file_no "
         "where files.state = 'loaded'"
@@ -517,19 +561,22 @@ def _back(
     limit: int,
 ) -> Trace:
     """Every published figure that uses one received line."""
-    side, rows = _uses(published, file_name, line)
+    file = _received_file(published, file_name, line, key)
+    file_id = file["file_id"]
+    side, rows = _uses(published, file_id, line)
     breaks = rows_of(
         published,
-        "select * from fct_breaks where (terminal_file = $file and terminal_line = $line) "
-        "or (settlement_file = $file and settlement_line = $line) or (bank_file = $file and bank_line = $line) "
+        "select * from fct_breaks where (terminal_file_id = $file and terminal_line = $line) "
+        "or (settlement_file_id = $file and settlement_line = $line) "
+        "or (bank_file_id = $file and bank_line = $line) "
         "or list_contains($items, item_id) order by break_id",
-        {"file": file_name, "line": line, "items": [row["item_id"] for row in rows]},
+        {"file": file_id, "line": line, "items": [row["item_id"] for row in rows]},
     )
     payouts = rows_of(
         published,
-        "select distinct payout_id from fct_payouts where (bank_file = $file and bank_line = $line) "
+        "select distinct payout_id from fct_payouts where (bank_file_id = $file and bank_line = $line) "
         "or list_contains($ids, payout_id) order by payout_id",
-        {"file": file_name, "line": line, "ids": [row["payout_id"] for row in rows if row["payout_id"]]},
+        {"file": file_id, "line": line, "ids": [row["payout_id"] for row in rows if row["payout_id"]]},
     )
     parts = list(dict.fromkeys(row["item_id"] for row in rows))
     parts += [row["payout_id"] for row in payouts]
@@ -543,30 +590,45 @@ def _back(
         )
     ]
     if side in SIDES:
-        parts += _cells(settings, published, side, file_name, line, rows)
+        parts += _cells(settings, published, side, file_id, line, rows)
     parts += _break_cells(settings, breaks)
     label = SIDES.get(side, "bank")
-    lines = _evidence(settings, published, [(label, file_name, line)], limit)
+    lines = _evidence(settings, published, [Place(label, file["file_name"], line, file_id)], limit)
+    return Trace(key, "received line", file, lines=lines, line_count=1, parts=tuple(parts))
+
+
+def _received_file(published: duckdb.DuckDBPyConnection, wanted: str, line: int, key: str) -> Row:
+    """The file of a name or an id; a loaded one, where several have the name.
+
+    Raises:
+        UsageError: There is none, or several of this name are loaded.
+    """
     files = rows_of(
         published,
         "select file_id, file_name, sha256, run_date, state, records, loaded, quarantined from fct_files "
-        "where file_name = ? order by run_date desc limit 1",
-        [file_name],
+        "where file_name = $wanted or file_id = $wanted order by state = 'loaded' desc, run_date desc, file_id",
+        {"wanted": wanted},
     )
     if not files:
         raise UsageError(
             f"{key}: no received file has this name.", next_step="posrecon files lists the files."
         )
-    return Trace(key, "received line", files[0], lines=lines, line_count=1, parts=tuple(parts))
+    loaded = [one for one in files if one["state"] == "loaded"]
+    if len(loaded) > 1:
+        ids = ", ".join(f"{one['file_id']}:{line} (night of {one['run_date']})" for one in loaded)
+        raise UsageError(
+            f"{key}: {len(loaded)} received files have this name.", next_step=f"Name one by its id: {ids}."
+        )
+    return files[0]
 
 
-def _uses(published: duckdb.DuckDBPyConnection, file_name: str, line: int) -> tuple[str, list[Row]]:
+def _uses(published: duckdb.DuckDBPyConnection, file_id: str, line: int) -> tuple[str, list[Row]]:
     """The side on which a line stands, and its rows of every night."""
     for side in SIDES:
         rows = rows_of(
             published,
-            f"select * from fct_reconciliation_history where {side}_file = ? and {side}_line = ? order by run_date",
-            [file_name, line],
+            f"select * from fct_reconciliation_history where {side}_file_id = ? and {side}_line = ? order by run_date",
+            [file_id, line],
         )
         if rows:
             return side, rows
@@ -577,36 +639,42 @@ def _cells(
     settings: Settings,
     published: duckdb.DuckDBPyConnection,
     side: str,
-    file_name: str,
+    file_id: str,
     line: int,
     rows: Iterable[Row],
 ) -> list[str]:
     """Cells of the daily control, and of the month's report, that count a line."""
     found = published.execute(
-        f"select currency from ({_records(settings, side)}) where file_name = ? and line_no = ?",
-        [file_name, line],
+        f"select currency from ({_records(settings, side)}) where file_id = ? and line_no = ?",
+        [file_id, line],
     ).fetchone()
     if found is None:
         return []
     cells: list[str] = []
     totals: list[str] = []
     state_before: str | None = None
+    was_closed = False
     for row in rows:
         state = row["match_state"]
-        if state_before == "excluded" and state == "excluded":
+        is_closed = (file_id, line, state) in published.execute(
+            _closed_by_decision(side, "$night"), {"night": row["run_date"]}
+        ).fetchall()
+        stays_out = (state_before == "excluded" and state == "excluded") or (was_closed and is_closed)
+        is_opening = state_before in ("pending", "unmatched", "ambiguous") and not was_closed
+        state_before, was_closed = state, is_closed
+        if stays_out:
             continue
-        is_opening = state_before in ("pending", "unmatched", "ambiguous")
         measures = ["opening" if is_opening else "new"]
-        measures.append(state if state in ("matched", "excluded") else "closing")
+        measures.append(state if state in ("matched", "excluded") else "closed" if is_closed else "closing")
         columns = [f"{measure}_{unit}" for measure in measures for unit in ("items", "minor")]
-        verdict = "unexplained" if state in ("unmatched", "ambiguous") else "explained"
+        is_open = state in ("unmatched", "ambiguous") and not is_closed
+        verdict = "unexplained" if is_open else "explained"
         judged = (*(f"{verdict}_{unit}" for unit in ("items", "minor")), *_PERCENTAGES)
         cell = row | {"currency": found[0], "side": side}
         cells += [control_key(cell, column) for column in (*columns, *judged)]
         month = str(row["run_date"])[:7]
         where = f"{row['acquirer']}/{row['channel']}/{found[0]}/{side}"
         totals += [f"report:{month}/totals/{where}/{column}" for column in columns]
-        state_before = state
     return [*cells, *dict.fromkeys(totals)]
 
 
@@ -638,32 +706,26 @@ def _break_cells(settings: Settings, breaks: Iterable[Row]) -> list[str]:
 # ------------------------------------------------------------------------------------------------ lines
 
 
-def _named(row: Row) -> list[tuple[str, str, int]]:
+def _named(row: Row) -> list[Place]:
     """The received lines that a published row names."""
-    return [
-        (label, row[f"{side}_file"], row[f"{side}_line"])
-        for side, label in (*SIDES.items(), ("bank", "bank"))
-        if row.get(f"{side}_file") is not None and row.get(f"{side}_line") is not None
-    ]
+    places = (place_of(label, row, side) for side, label in (*SIDES.items(), ("bank", "bank")))
+    return [one for one in places if one is not None]
 
 
 def _evidence(
     settings: Settings,
     published: duckdb.DuckDBPyConnection,
-    named: Iterable[tuple[str, str, int]],
+    named: Sequence[Place],
     limit: int,
-    amounts: dict[tuple[str, str, int], int] | None = None,
+    amounts: dict[Place, int] | None = None,
 ) -> tuple[Line, ...]:
     """The lines, the first of them with their text from the archive."""
-    lines: list[Line] = []
-    for one in named:
-        side, file_name, line = one
-        amount = amounts.get(one) if amounts is not None else None
-        shown = evidence_of(settings, published, side, file_name, line) if len(lines) < limit else None
-        if shown is None:
-            lines.append(Line(side, file_name, line, amount))
-        else:
-            lines.append(Line(side, file_name, line, amount, shown.sha256, shown.text, shown.problem))
+    shown = evidence_of(settings, published, named[:limit])
+    lines = [
+        Line(one.side, one.file, one.line, (amounts or {}).get(one), text.sha256, text.text, text.problem)
+        for one, text in zip(named, shown, strict=False)
+    ]
+    lines += [Line(one.side, one.file, one.line, (amounts or {}).get(one)) for one in named[limit:]]
     return tuple(lines)
 
 

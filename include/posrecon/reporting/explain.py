@@ -10,7 +10,7 @@ import duckdb
 from posrecon.banking_calendar import is_banking_day
 from posrecon.errors import UsageError
 from posrecon.money import format_money
-from posrecon.reporting.evidence import evidence_of
+from posrecon.reporting.evidence import Place, evidence_of, place_of
 from posrecon.reporting.ladder import as_text as ladder_text
 from posrecon.reporting.ladder import rules_tried
 from posrecon.reporting.lookup import Row, open_published, rows_of
@@ -154,9 +154,9 @@ def _named_entries(settings: Settings, key: str) -> tuple[str, list[Row]]:
     with duckdb.connect() as raw:
         rows = rows_of(
             raw,
-            "select files.file_name, entries.line_no, entries.account, entries.statement_no, entries.reference, "
-            "entries.narrative, entries.acquirer, entries.amount_minor, entries.currency, entries.value_date, "
-            "entries.entry_date, files.file_name is distinct from $file_name as by_reference "
+            "select files.file_name, files.file_id, entries.line_no, entries.account, entries.statement_no, "
+            "entries.reference, entries.narrative, entries.acquirer, entries.amount_minor, entries.currency, "
+            "entries.value_date, entries.entry_date, files.file_name is distinct from $file_name as by_reference "
             f"from {read_parquet(entries, union_by_name=True)} as entries "
             f"inner join {read_parquet(registries, union_by_name=True)} as files using (file_no) "
             "where files.state = 'loaded' and (entries.reference = $key "
@@ -185,12 +185,13 @@ def _item_story(settings: Settings, published: duckdb.DuckDBPyConnection, item: 
     )
     breaks = _breaks(
         published,
-        "item_id = ? or (terminal_file = ? and terminal_line = ?) or (settlement_file = ? and settlement_line = ?)",
+        "item_id = ? or (terminal_file_id = ? and terminal_line = ?) "
+        "or (settlement_file_id = ? and settlement_line = ?)",
         [
             item["item_id"],
-            item["terminal_file"],
+            item["terminal_file_id"],
             item["terminal_line"],
-            item["settlement_file"],
+            item["settlement_file_id"],
             item["settlement_line"],
         ],
     )
@@ -199,14 +200,8 @@ def _item_story(settings: Settings, published: duckdb.DuckDBPyConnection, item: 
         "select * from fct_payouts where payout_id = ? order by run_date desc limit 1",
         [item["payout_id"]],
     )
-    evidence = [
-        evidence_of(settings, published, "terminal log", item["terminal_file"], item["terminal_line"]),
-        evidence_of(settings, published, "settlement", item["settlement_file"], item["settlement_line"]),
-    ]
-    if payouts:
-        evidence.append(
-            evidence_of(settings, published, "bank", payouts[0]["bank_file"], payouts[0]["bank_line"])
-        )
+    places = [place_of("terminal log", item, "terminal"), place_of("settlement", item, "settlement")]
+    places += [place_of("bank", one, "bank") for one in payouts]
     suggestions = rows_of(
         published,
         "select terminal_file, terminal_line, settlement_file, settlement_line, reasons, delta_minor, seconds_apart "
@@ -240,8 +235,14 @@ def _item_story(settings: Settings, published: duckdb.DuckDBPyConnection, item: 
         "history": history,
         "breaks": breaks,
         "payout": payout,
-        "evidence": [entry.as_row() for entry in evidence if entry is not None],
+        "evidence": _evidence(settings, published, places),
     }
+
+
+def _evidence(
+    settings: Settings, published: duckdb.DuckDBPyConnection, places: Sequence[Place | None]
+) -> list[Row]:
+    return [one.as_row() for one in evidence_of(settings, published, places)]
 
 
 def _payout_story(settings: Settings, published: duckdb.DuckDBPyConnection, payout: Row) -> dict[str, Any]:
@@ -259,7 +260,6 @@ def _payout_story(settings: Settings, published: duckdb.DuckDBPyConnection, payo
         [payout["payout_id"], payout["run_date"]],
     )
     breaks = _breaks(published, "item_id = ?", [payout["payout_id"]])
-    bank = evidence_of(settings, published, "bank", payout["bank_file"], payout["bank_line"])
     return {
         "payout": payout,
         "calendar": _calendar(
@@ -270,34 +270,32 @@ def _payout_story(settings: Settings, published: duckdb.DuckDBPyConnection, payo
         "lines": lines,
         "parts": parts,
         "breaks": breaks,
-        "evidence": [] if bank is None else [bank.as_row()],
+        "evidence": _evidence(settings, published, [place_of("bank", payout, "bank")]),
     }
 
 
 def _entry_story(settings: Settings, published: duckdb.DuckDBPyConnection, entry: Row) -> dict[str, Any]:
     """One entry of a bank statement: what it pays, or that nothing explains it."""
-    place = [entry["file_name"], entry["line_no"]]
+    place = [entry["file_id"], entry["line_no"]]
     payouts = rows_of(
         published,
-        "select * from fct_payouts where bank_file = ? and bank_line = ? order by payout_id",
+        "select * from fct_payouts where bank_file_id = ? and bank_line = ? order by payout_id",
         place,
     )
-    evidence = evidence_of(settings, published, "bank", *place)
+    where = Place("bank", entry["file_name"], entry["line_no"], entry["file_id"])
     return {
         "entry": entry,
         "payouts": payouts,
-        "breaks": _breaks(published, "bank_file = ? and bank_line = ?", place),
-        "evidence": [] if evidence is None else [evidence.as_row()],
+        "breaks": _breaks(published, "bank_file_id = ? and bank_line = ?", place),
+        "evidence": _evidence(settings, published, [where]),
     }
 
 
 def _break_story(settings: Settings, published: duckdb.DuckDBPyConnection, row: Row) -> dict[str, Any]:
     """A break of a record that is no item."""
-    evidence = [
-        evidence_of(settings, published, side, row[f"{column}_file"], row[f"{column}_line"])
-        for side, column in (("terminal log", "terminal"), ("settlement", "settlement"), ("bank", "bank"))
-    ]
-    return {"break": row, "evidence": [entry.as_row() for entry in evidence if entry is not None]}
+    sides = (("terminal log", "terminal"), ("settlement", "settlement"), ("bank", "bank"))
+    places = [place_of(side, row, column) for side, column in sides]
+    return {"break": row, "evidence": _evidence(settings, published, places)}
 
 
 def _breaks(published: duckdb.DuckDBPyConnection, where: str, values: Sequence[Any]) -> list[Row]:

@@ -83,7 +83,7 @@ def nights(settings: Settings) -> list[Row]:
             unfinished = dict.fromkeys(names) | {
                 "run_date": run_date,
                 "state": "unfinished",
-                "files": sum(1 for _ in folder.glob("*.json")),
+                "files": sum(1 for _ in folder.glob("[0-9]*.json")),
             }
             rows.append(unfinished)
     return sorted(rows, key=lambda row: row["run_date"])
