@@ -58,7 +58,8 @@ def _show_verdict(verdict: "Verdict") -> None:
     if verdict.anchored:
         print(f"{verdict.anchors:,} anchor lines; the log is anchored up to record {verdict.anchored}")
     shredded = f", {verdict.shredded:,} shredded as recorded" if verdict.shredded else ""
-    print(f"{verdict.received:,} archived files decrypted and compared{shredded}")
+    attached = f", {verdict.attachments:,} attachments of cases" if verdict.attachments else ""
+    print(f"{verdict.received:,} archived files{attached} decrypted and compared{shredded}")
     print(f"{verdict.published:,} receipts and published files compared, {verdict.nights:,} nights")
     print("Nothing was changed." if verdict.sound else "Something was changed: see the first line.")
 

@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import SecretStr
-
+from posrecon.audit.log import read_records
+from posrecon.disputes.states import Action
 from posrecon.errors import UsageError
 from posrecon.files import sha256_of
 from posrecon.formats.masking import mask_cards
-from posrecon.landing.archive import blob_path, read_frames, store
-from posrecon.secrets import archive_key
+from posrecon.landing.archive import attachments_vault, blob_path, read_frames, store
 from posrecon.settings import Settings
 
 
@@ -67,17 +66,26 @@ def check(settings: Settings, path: Path) -> CheckedFile:
 
 @contextmanager
 def kept(settings: Settings, file: CheckedFile) -> Iterator[None]:
-    """Encrypt a file into the archive; taken out again when the block fails and nobody else attached the same bytes."""
-    vault = vault_of(settings)
+    """Encrypt a file into the archive; taken out again when the block fails before the audit log knows of it.
+
+    What the log names stays, even when the database then refused: `audit verify` looks for it.
+    """
+    vault = attachments_vault(settings)
     blob = blob_path(vault, file.sha256)
     was_there = blob.exists()
     store(vault, file.path, file.sha256)
     try:
         yield
     except BaseException:
-        if not was_there:
+        if not was_there and file.sha256 not in attached(settings):
             blob.unlink(missing_ok=True)
         raise
+
+
+def attached(settings: Settings) -> set[str]:
+    """SHA-256 of everything that the audit log knows as attached."""
+    changes = read_records(settings, frozenset({"case_changed"}))
+    return {one.payload["details"]["sha256"] for one in changes if one.payload["action"] == Action.ATTACH}
 
 
 def clear_content(settings: Settings, sha256: str) -> Iterator[bytes]:
@@ -86,10 +94,4 @@ def clear_content(settings: Settings, sha256: str) -> Iterator[bytes]:
     Raises:
         ArchiveError: The blob is missing or was changed.
     """
-    return read_frames(vault_of(settings), sha256)
-
-
-def vault_of(settings: Settings) -> Settings:
-    """The settings under which the archive's functions find the attachments."""
-    own = {"home": settings.home / "attachments", "archive_key": SecretStr(archive_key(settings).hex())}
-    return Settings(**(settings.model_dump() | own))
+    return read_frames(attachments_vault(settings), sha256)

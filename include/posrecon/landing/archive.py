@@ -26,6 +26,7 @@ from typing import BinaryIO
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pydantic import SecretStr
 
 from posrecon.errors import PosreconError
 from posrecon.files import flush, put_in_place, write_text, written_aside
@@ -46,6 +47,15 @@ _HEADER_1 = struct.Struct(">8sI12s48s7s")
 
 class ArchiveError(PosreconError):
     """A blob is missing, damaged, was changed, or belongs to another key."""
+
+
+def attachments_vault(settings: Settings) -> Settings:
+    """The settings under which the functions of this module find what is attached to cases.
+
+    It lies apart from the files received, in an archive of its own under `home/attachments` with the same key.
+    """
+    own = {"home": settings.home / "attachments", "archive_key": SecretStr(archive_key(settings).hex())}
+    return Settings(**(settings.model_dump() | own))
 
 
 def blob_path(settings: Settings, sha256: str) -> Path:

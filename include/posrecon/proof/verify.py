@@ -16,7 +16,7 @@ from posrecon.audit.anchor import Anchor, anchor_files, read_anchors
 from posrecon.audit.log import NO_RECORD, AuditError, Record, log_files, log_folder, parse, read_lines
 from posrecon.errors import UsageError
 from posrecon.files import sha256_of
-from posrecon.landing.archive import ArchiveError, blob_path, key_path, read_frames
+from posrecon.landing.archive import ArchiveError, attachments_vault, blob_path, key_path, read_frames
 from posrecon.landing.case_decisions import decision_path, list_path
 from posrecon.settings import Settings
 from posrecon.warehouse.manifests import held_nights, manifest_path, published_nights
@@ -60,6 +60,7 @@ class Verdict:
         anchors: Anchor lines compared.
         anchored: Number of the last record that an anchor holds; 0 when none does.
         received: Files of the archive decrypted and compared.
+        attachments: Files attached to cases, likewise.
         shredded: Files of the archive whose keys were destroyed by retention, as recorded.
         published: Files under published/ and state/ compared.
         nights: Published nights.
@@ -72,6 +73,7 @@ class Verdict:
     anchors: int = 0
     anchored: int = 0
     received: int = 0
+    attachments: int = 0
     shredded: int = 0
     published: int = 0
     nights: int = 0
@@ -96,6 +98,7 @@ class _Story:
         decided: Decision about a held file → record that knows it.
         of_cases: Id of a decision in a dispute case → record that knows it.
         read: Night → its last record of what it received, when it read decisions of cases.
+        attached: SHA-256 of a file → record that attached it to a case first.
         shredded: SHA-256 of a file → record that destroyed its key.
         removed: Path below the home → record that removed it.
     """
@@ -108,6 +111,7 @@ class _Story:
     decided: dict[int, Record] = field(default_factory=dict)
     of_cases: dict[str, Record] = field(default_factory=dict)
     read: dict[str, Record] = field(default_factory=dict)
+    attached: dict[str, Record] = field(default_factory=dict)
     shredded: dict[str, int] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
 
@@ -140,6 +144,8 @@ class _Story:
             self.decided[facts["decision_no"]] = record
         elif record.kind == "case_decided":
             self.of_cases.setdefault(facts["decision_id"], record)
+        elif record.kind == "case_changed" and facts["action"] == "attach":
+            self.attached.setdefault(facts["details"]["sha256"], record)
         elif record.kind == "archive_shredded":
             self.shredded |= {file["sha256"]: record.seq for file in facts["files"]}
         elif record.kind == "retention_removed":
@@ -283,6 +289,7 @@ class _Checks:
         done = 0
         yield from self._decisions()
         yield from self._decisions_of_cases()
+        yield from self._attachments()
         for night in nights:
             for record, facts in by_night.get(night, []):
                 yield from self._received(night, record, facts)
@@ -335,6 +342,14 @@ class _Checks:
                     continue
                 yield Fault("a decision that no record knows", place, None, "no file", "a file")
 
+    def _attachments(self) -> Iterator[Fault]:
+        """What people attached to cases; the fault names the case."""
+        vault = attachments_vault(self._settings) if self._story.attached else self._settings
+        for sha256, record in self._story.attached.items():
+            name = f"{record.payload['details']['file_name']}, {record.payload['case']}"
+            yield from self._kept(vault, sha256, record, name, "attachment")
+            self._verdict.attachments += 1
+
     def _read_decisions(self, night: str) -> Iterator[Fault]:
         """Which decisions a night read."""
         path = list_path(self._settings, date.fromisoformat(night))
@@ -365,16 +380,22 @@ class _Checks:
                 yield Fault(what, place, by, "neither blob nor key", ", ".join(left))
             self._verdict.shredded += 1
             return
+        yield from self._kept(self._settings, sha256, record, name, "archived file")
+        self._verdict.received += 1
+
+    def _kept(self, vault: Settings, sha256: str, record: Record, name: str, what: str) -> Iterator[Fault]:
+        """One encrypted file: read it whole."""
+        blob = blob_path(vault, sha256)
+        place = f"{_place(self._settings, blob)} ({name})"
         if not blob.exists():
-            yield Fault("the archived file is missing", place, record.seq, f"SHA-256 {sha256}", "no file")
+            yield Fault(f"the {what} is missing", place, record.seq, f"SHA-256 {sha256}", "no file")
             return
         try:
-            for _ in read_frames(self._settings, sha256):
+            for _ in read_frames(vault, sha256):
                 pass
         except ArchiveError as error:
             got = error.what.removeprefix(f"{blob}: ").replace(f"{self._settings.home}/", "")
-            yield Fault("the archived file was changed", place, record.seq, f"content {sha256}", got)
-        self._verdict.received += 1
+            yield Fault(f"the {what} was changed", place, record.seq, f"content {sha256}", got)
 
     def _unrecorded_receipts(self, night: str) -> Iterator[Fault]:
         folder = self._settings.archive / "receipts" / f"run_date={night}"

@@ -23,6 +23,8 @@ from posrecon.disputes.models import Base, Case
 from posrecon.disputes.states import TRANSITIONS, State, after, legal_actions
 from posrecon.disputes.views import CaseFilter
 from posrecon.errors import UsageError
+from posrecon.landing.archive import attachments_vault, blob_path
+from posrecon.proof.verify import verify
 from posrecon.settings import Settings
 from tests.unit.disputes import race
 from tests.unit.disputes.conftest import home_on
@@ -348,6 +350,49 @@ def test_attachment__refused_by_the_case__leaves_no_bytes_behind(sqlite: Setting
             cases.attach(1, slip, actor=LI)
         cases.fetch(1, 1, tmp_path / "again.pdf", actor=LI)
     assert (tmp_path / "again.pdf").read_bytes() == b"slip"
+
+
+@pytest.mark.parametrize("at", [0, 15, 40, -1])
+def test_attachment__one_bit_of_one_byte_or_the_whole_file_gone__is_found_and_named(
+    sqlite: Settings, tmp_path: Path, at: int
+) -> None:
+    opened(sqlite, SALE)
+    slip = tmp_path / "slip.pdf"
+    slip.write_bytes(b"a scanned slip")
+    with desk(sqlite) as cases:
+        cases.attach(1, slip, actor=LI)
+        (one,) = cases.show(1, as_of=FIRST)["attachments"]
+    assert verify(sqlite, all_faults=True).attachments == 1
+    kept = blob_path(attachments_vault(sqlite), one["sha256"])
+    place = f"attachments/archive/blobs/{one['sha256']}.enc (slip.pdf, C-1)"
+    content = bytearray(kept.read_bytes())
+
+    content[at] ^= 1
+    kept.write_bytes(content)
+    (changed,) = [one for one in verify(sqlite, all_faults=True).faults if one.file == place]
+    kept.unlink()
+    (missing,) = [one for one in verify(sqlite, all_faults=True).faults if one.file == place]
+
+    assert (changed.what, missing.what) == ("the attachment was changed", "the attachment is missing")
+    assert changed.record == missing.record is not None
+
+
+def test_attachment__that_the_log_knows_and_the_database_refused__is_not_said_to_be_missing(
+    sqlite: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(sqlite, SALE)
+    slip = tmp_path / "slip.pdf"
+    slip.write_bytes(b"a scanned slip")
+
+    def lost(_: Session) -> None:
+        raise OSError("the connection was lost")
+
+    with desk(sqlite) as cases, monkeypatch.context() as patched:
+        patched.setattr(Session, "commit", lost)
+        patched.setattr("sqlalchemy.orm.session.SessionTransaction.commit", lambda *_, **__: lost(_))
+        with pytest.raises(OSError, match="the connection was lost"):
+            cases.attach(1, slip, actor=LI)
+    assert not [one for one in verify(sqlite, all_faults=True).faults if "attachment" in one.what]
 
 
 def test_note__with_a_whole_card_number__keeps_its_mask_only(sqlite: Settings) -> None:
