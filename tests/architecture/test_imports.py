@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "reporting": frozenset({"warehouse", "landing", "audit"}),
     "publish": frozenset({"warehouse", "reporting"}),
     # What is proven with the log: from received files to published figures.
-    "proof": frozenset({"audit", "landing", "warehouse", "reporting", "publish"}),
+    "proof": frozenset({"audit", "landing", "warehouse", "validation", "reporting", "publish"}),
 }
 # These walk the others; nothing that they walk imports them.
 WALKERS = frozenset(

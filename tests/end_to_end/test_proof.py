@@ -17,7 +17,7 @@ from posrecon.landing.archive import blob_path
 from posrecon.landing.receipts import read_receipts
 from posrecon.proof import control_report
 from posrecon.proof.control_report import as_pdf, collect, write
-from posrecon.proof.retention import apply
+from posrecon.proof.retention import apply, place_hold, release_hold
 from posrecon.proof.trace import CONTROL_COLUMNS, MEASURES, control_key, trace
 from posrecon.proof.verify import verify
 from posrecon.reporting.lookup import open_published, rows_of
@@ -328,3 +328,56 @@ def test_retention__readers_lose_the_old_night_and_keep_the_new_one(two: Home, t
     assert verdict["sound"]
     assert verdict["shredded"] == len({one.sha256 for one in shredded})
     assert "shredded by retention" in home.run("replay", "--from", str(NIGHT_1), expect=2)["stderr"]
+
+
+def dead_links(site: Path) -> list[str]:
+    """Links of the pages of a site to pages of it that are not there."""
+    found = []
+    for page in sorted(site.rglob("*.html")):
+        text = page.read_text(encoding="utf-8")
+        links = re.findall(r"""href="([^"#:]+\.html)[#"]""", text)
+        links += re.findall(r"""'_table_row_link_path': '([^']+)'""", text)
+        found += [f"{page.relative_to(site)}: {link}" for link in links if not (page.parent / link).exists()]
+    return found
+
+
+def test_retention__pages_of_data_docs_go_with_their_night__and_no_link_is_dead(
+    two: Home, tmp_path: Path
+) -> None:
+    home = two.copy_to(tmp_path / "home")
+    reference = tmp_path / "project" / "expectations" / "reference"
+    reference.mkdir(parents=True)
+    (reference / "retention.csv").write_text(
+        "subject,keep_days,effective_from,effective_to,source,confidence\nverdicts:*,1,2000-01-01,,test,sourced\n"
+    )
+    settings = Settings(home=home.path, project_dir=tmp_path / "project")
+    day, site = NIGHT_2 + timedelta(days=2), home.path / "published" / "data_docs"
+    assert dead_links(site) == []
+    suites = {path.parts[-4] for path in site.glob(f"validations/*/{NIGHT_1}/*/*.html")}
+    pages = {
+        str(path.relative_to(home.path))
+        for pattern in (
+            f"nights/{NIGHT_1}.html",
+            f"candidates/{NIGHT_1}.html",
+            f"validations/*/{NIGHT_1}/*/*.html",
+        )
+        for path in site.glob(pattern)
+    }
+    assert len(pages) == 2 + len(suites) > 4
+
+    hold = place_hold(settings, first=NIGHT_1, last=NIGHT_1, reason="court")
+    held = apply(settings, day)
+    assert {one.file for one in held if one.kept_by == f"hold {hold.hold_no}: court"} >= pages
+    assert all((home.path / page).exists() for page in pages)
+
+    release_hold(settings, hold.hold_no, reason="settled")
+    done = apply(settings, day)
+
+    assert {one.file for one in done if one.file.endswith(".html") and not one.kept_by} == pages
+    assert not [path for path in home.path.rglob("*.html") if str(NIGHT_1) in str(path)]
+    assert dead_links(site) == []
+    index = (site / "auditors.html").read_text(encoding="utf-8")
+    assert f"nights/{NIGHT_2}.html" in index
+    assert f"nights/{NIGHT_1}.html" not in index
+    assert (site / "index.html").read_text(encoding="utf-8").count("_table_row_link_path'") == len(suites)
+    assert home.run("audit", "verify")["sound"]

@@ -5,7 +5,8 @@ goes by itself: `apply` is called by a person, shows first what it would do, and
 
 - A file of the archive is shredded: its own data key is destroyed, then its blob. A copy of the blob in any backup
   stays unreadable, with whatever archive key. Its receipt stays, and verification finds it shredded as recorded.
-- Everything else is removed: partitions of raw, state, quarantine, published tables, verdicts and reports.
+- Everything else is removed: partitions of raw, state, quarantine, published tables, verdicts, reports and the pages
+  of Data Docs.
 
 Nothing goes that a hold names, or that an open break still stands on.
 """
@@ -26,6 +27,8 @@ from posrecon.reference_tables import Column, ReferenceRow, TableSpec, in_force,
 from posrecon.reporting.lookup import open_published
 from posrecon.reporting.night_report import report_paths
 from posrecon.settings import Settings
+from posrecon.validation.auditor_pages import forget
+from posrecon.validation.data_docs import pages_of_nights
 from posrecon.warehouse.connection import night_lock
 from posrecon.warehouse.manifests import (
     held_nights,
@@ -247,8 +250,12 @@ def _remove(settings: Settings, as_of: date, files: Sequence[Expired], by: str |
     # Readers lose the old nights first, then the files go: no view ever names a file that is not there.
     if published_nights(settings):
         swap_views(settings)
+    pages = {settings.home / one.file for one in files if one.file.endswith(".html")}
     for one in files:
-        (settings.home / one.file).unlink(missing_ok=True)
+        if settings.home / one.file not in pages:
+            (settings.home / one.file).unlink(missing_ok=True)
+    if pages:
+        forget(settings, pages)
 
 
 def _rules(settings: Settings, as_of: date) -> dict[str, ReferenceRow]:
@@ -387,6 +394,8 @@ def _night_files(settings: Settings) -> Iterator[tuple[str, str, date, Path]]:
         for path in (*report_paths(settings, night), *validation_files(settings, night)):
             if path.exists():
                 yield "verdicts", path.suffix.removeprefix("."), night, path
+    for night, path in pages_of_nights(settings):
+        yield "verdicts", "html", night, path
 
 
 def _night_of(folder: str) -> date:

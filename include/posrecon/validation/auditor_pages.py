@@ -8,7 +8,7 @@ they were; what they are made from is kept as one small file per night.
 
 import html
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -19,6 +19,7 @@ import duckdb
 from posrecon.files import write_json, write_text
 from posrecon.money import format_money
 from posrecon.settings import Settings
+from posrecon.validation.data_docs import forget_pages, without_dead_rows
 
 if TYPE_CHECKING:
     from posrecon.validation.run import RuleResult
@@ -95,8 +96,8 @@ def write_pages(settings: Settings, site: Path, run_date: date) -> None:
         run_date: Tonight.
     """
     nights = kept(settings)
-    write_text(site / INDEX, _index(nights))
-    write_text(site / TRENDS, _trends(nights))
+    # The candidates of tonight are listed after these pages.
+    _write_overview(nights, site, there=lambda page: page.exists() or page.stem == str(run_date))
     write_text(site / "nights" / f"{run_date}.html", _night(site, run_date, nights[run_date]))
     first = site / "index.html"
     page = first.read_text(encoding="utf-8")
@@ -105,6 +106,27 @@ def write_pages(settings: Settings, site: Path, run_date: date) -> None:
     )
     if INDEX not in page:
         write_text(first, page.replace("<body>", f"<body>\n    {link}", 1))
+
+
+def forget(settings: Settings, gone: Collection[Path]) -> None:
+    """Remove pages whose time is over; the overviews stop linking to them first, so no link is ever dead.
+
+    Args:
+        settings: Where the site is shown, and the verdicts that are kept.
+        gone: Pages, as `data_docs.pages_of_nights` gives them.
+    """
+    site = settings.published / "data_docs"
+    _write_overview(kept(settings), site, there=lambda page: page.exists() and page not in gone)
+    without_dead_rows(site, gone)
+    forget_pages(settings, gone)
+
+
+def _write_overview(
+    nights: dict[date, list[JudgedRule]], site: Path, *, there: Callable[[Path], bool]
+) -> None:
+    """The pages that speak of every night, linking to what is there."""
+    write_text(site / INDEX, _index(nights, lambda name: there(site / name)))
+    write_text(site / TRENDS, _trends(nights))
 
 
 def write_candidates(settings: Settings, connection: duckdb.DuckDBPyConnection, run_date: date) -> None:
@@ -128,19 +150,21 @@ def write_candidates(settings: Settings, connection: duckdb.DuckDBPyConnection, 
 # ------------------------------------------------------------------------------------------------ pages
 
 
-def _index(nights: dict[date, list[JudgedRule]]) -> str:
+def _index(nights: dict[date, list[JudgedRule]], there: Callable[[str], bool]) -> str:
     rows = []
     for night, rules in sorted(nights.items(), reverse=True):
         quality, disputes = _split(rules)
         broken = [rule for rule in quality if not rule.success]
+        page, listed = f"nights/{night}.html", f"candidates/{night}.html"
+        fired = sum(rule.count or 0 for rule in disputes)
         rows.append(
             [
-                f'<a href="nights/{night}.html">{night}</a>',
+                f'<a href="{page}">{night}</a>' if there(page) else str(night),
                 _number(len(quality)),
                 _verdict(len(broken)),
                 _number(len(disputes)),
                 _number(sum(1 for rule in disputes if rule.count)),
-                _to_candidates(rules, f"candidates/{night}.html", sum(rule.count or 0 for rule in disputes)),
+                _to_candidates(rules, listed, fired) if there(listed) else _number(fired),
                 _money(_summed(disputes)),
             ]
         )

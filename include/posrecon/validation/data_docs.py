@@ -10,10 +10,12 @@ import html
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from datetime import date
 from pathlib import Path
 
 from posrecon.errors import NightError
+from posrecon.files import write_text
 from posrecon.settings import Settings
 
 ASSETS = Path(__file__).parent / "data_docs_assets"
@@ -49,6 +51,12 @@ _STATIC = re.compile(r"""(\b(?:src|href)\s*=\s*["'])(?:\.\.?/)+static/(?!assets/
 _LOGO = "great-expectations-web-assets"
 # Folders with pages of every night; all else at the top is made anew each night.
 KEPT = frozenset({"validations", "nights", "candidates"})
+# One validation in the list of the first page: a literal of its script.
+_ROW = re.compile(
+    r"\{'validation_success':(?:(?!'_table_row_link_path').)*"
+    r"'_table_row_link_path': '(?P<page>[^']+)'[^{}]*\}(?:, )?",
+    re.DOTALL,
+)
 _DONE = '<meta name="generator" content="posrecon data docs">'
 
 
@@ -158,8 +166,49 @@ def _written_tonight(root: Path, run_date: str) -> Callable[[str, list[str]], se
     return ignored
 
 
+def pages_of_nights(settings: Settings) -> Iterator[tuple[date, Path]]:
+    """Every page of the site that is of one night, with that night; paths go through the link that readers use."""
+    site = settings.published / "data_docs"
+    for path in _pages(site) if site.exists() else ():
+        kind, *parts = path.relative_to(site).parts
+        if kind in KEPT:
+            yield date.fromisoformat(parts[1] if kind == "validations" else path.stem), path
+
+
+def forget_pages(settings: Settings, gone: Collection[Path]) -> None:
+    """Remove pages of nights from the site and from the one before it, which readers may still be in.
+
+    What links to them must be written anew first.
+    """
+    site, folder = settings.published / "data_docs", settings.published / ".data_docs"
+    builds = {site.resolve(), *(folder.iterdir() if folder.exists() else ())}
+    for path in gone:
+        for build in builds:
+            page = build / path.relative_to(site)
+            page.unlink(missing_ok=True)
+            for parent in page.parents:
+                if parent == build or not parent.exists() or any(parent.iterdir()):
+                    break
+                parent.rmdir()
+
+
+def without_dead_rows(site: Path, gone: Collection[Path] = ()) -> None:
+    """Take validations out of the first page whose own page is not there, or goes."""
+
+    def linked(row: re.Match[str]) -> str:
+        page = site / row["page"]
+        return row[0] if page.exists() and page not in gone else ""
+
+    first = site / "index.html"
+    page = first.read_text(encoding="utf-8")
+    changed = _ROW.sub(linked, page)
+    if changed != page:
+        write_text(first, changed)
+
+
 def finish_site(aside: Path) -> None:
-    """Make every page of the site independent of the network."""
+    """Make every page of the site independent of the network, and leave no link to a page that retention removed."""
+    without_dead_rows(aside)
     shutil.copytree(ASSETS, aside / "static" / "assets", dirs_exist_ok=True)
     for path in _pages(aside):
         page = path.read_text(encoding="utf-8")
