@@ -105,7 +105,7 @@ class Text:
         has_quotes: A quote occurs anywhere.
         has_padding: A field may have blanks around it.
         merged: `(line_no, text)` of records that span lines; text is null on continuation lines.
-        records_cte: CTE that ends in `records` for text whose lines are not cut at a separator; else empty.
+        records_cte: CTE that ends in `records`, or in what the query makes them of, for text that is not cut here.
         last_line: Physical line of the last record, when lines that are none follow it.
     """
 

@@ -784,17 +784,13 @@ def _indicator_reason(query: _Query) -> list[str]:
 
 
 # -------------------------------------------------------------------------------- records of several types
-_TYPED_RECORDS = r"""
-, every_record as materialized (
-    select *, trim(f[1], ' "' || chr(9) || chr(13) || chr(10)) as kind from records
-)
-"""
-
-
 def _sorted_by_type(
     text: Text, table: Table, job: Job, connection: duckdb.DuckDBPyConnection
 ) -> tuple[Text, dict[str, int]]:
-    """Count the records that are to be loaded, and add up what the records of totals state.
+    """Cut the records once, count those that are to be loaded, and add up what the records of totals state.
+
+    Returns:
+        (the text whose records are rows of `typed_records`, stated sums by kind of money).
 
     Raises:
         LayoutError: A type that the source YAML does not name, or a record of totals without an amount.
@@ -802,7 +798,8 @@ def _sorted_by_type(
     connection.register("merged", text.merged)
     connection.register("physical", physical_lines(text))
     connection.execute(
-        f"create temp table typed_records as {records_sql(text)}{_TYPED_RECORDS} select * from every_record",
+        f"create temp table typed_records as {records_sql(text)}"
+        " select *, trim(f[1], ' \"' || chr(9) || chr(13) || chr(10)) as kind from records",
         {"header_line": text.header_line, "last_line": text.last_line}
         | ({"field_count": len(text.header)} if text.has_quotes else {}),
     )
@@ -828,7 +825,12 @@ def _sorted_by_type(
     for name, kind in table.record_totals.items():
         for money in kind.columns:
             sums[money] = sums.get(money, 0) + _stated_by_type(text, table, name, money, job, connection)
-    return replace(text, records=int(row[0]) if row else 0), sums
+    known = replace(
+        text,
+        records=int(row[0]) if row else 0,
+        records_cte="with every_record as (select * from typed_records)",
+    )
+    return known, sums
 
 
 def _stated_by_type(
@@ -861,7 +863,7 @@ def _stated_by_type(
 def _typed_by_type(query: _Query, job: Job) -> tuple[str, str]:
     """(CTEs that end in `typed`, what quarantine keeps): one query for every type of record, joined again."""
     columns = ", ".join(("line_no", "line", "is_well_quoted", "f", *_SETTLEMENT_COLUMNS, "reason"))
-    ctes, kept = [_TYPED_RECORDS], []
+    ctes = []
     for number, (name, kind) in enumerate(query.table.records.items()):
         part = replace(
             query,
@@ -874,8 +876,7 @@ def _typed_by_type(query: _Query, job: Job) -> tuple[str, str]:
             f", typed_{number} as (with records as (select * exclude (kind) from every_record where {kind_is})"
             f"{_settlement_sql(part, job)} select {columns} from typed)\n"
         )
-        kept.append(name)
-    parts = " union all ".join(f"select * from typed_{number}" for number in range(len(kept)))
+    parts = " union all ".join(f"select * from typed_{number}" for number in range(len(ctes)))
     return "".join((*ctes, f", typed as (select * from ({parts}) order by line_no)\n")), query.record()
 
 
@@ -901,7 +902,6 @@ def _load(text: Text, frame: _Frame, table: Table, job: Job, connection: duckdb.
         else _SETTLEMENT_COLUMNS,
         dataset=table.dataset,
         parameters=query.parameters,
-        reads_again=bool(table.records),
         record_sql=record,
     )
     source = f"read_parquet('{str(out).replace(chr(39), chr(39) * 2)}')"

@@ -68,7 +68,6 @@ class _Acquirer:
     reference: str
     bill: Callable[[str, date], str]
     write: Callable[[list[_Line], date], bytes]
-    lines_above: int
     states_authorisation: bool
 
 
@@ -101,8 +100,8 @@ def settle_elsewhere(out: Path, truth: Path, moves: Moves) -> dict[str, str]:
             if shop.acquirer.states_authorisation:
                 lines = logs.authorise(lines)
             name = shop.acquirer.bill(shop.number, day)
-            for at, line in enumerate(lines, start=1):
-                moves[line.place] = (name, str(at + shop.acquirer.lines_above))
+            for at, line in enumerate(lines, start=2):  # line 1 is the header of either bill
+                moves[line.place] = (name, str(at))
             (out / "generic" / name).write_bytes(shop.acquirer.write(lines, day))
         for path in sorted((out / "bank").glob(f"MT940_{shop.account}_*.sta")):
             text = path.read_bytes().replace(b"UNIONPAY", shop.acquirer.name.upper().encode())
@@ -349,7 +348,6 @@ _ALLINPAY = _Acquirer(
     reference="TL",
     bill=lambda shop, day: f"allinpay_{shop}_{day:%Y%m%d}.csv",
     write=_allinpay,
-    lines_above=1,
     states_authorisation=False,
 )
 _HARBOUR = _Acquirer(
@@ -357,7 +355,6 @@ _HARBOUR = _Acquirer(
     reference="HB",
     bill=lambda shop, day: f"HARBOUR_{shop}_{day:%Y%m%d}.dat",
     write=_harbour,
-    lines_above=1,
     states_authorisation=True,
 )
 
