@@ -11,8 +11,13 @@ import sys
 import traceback
 from types import TracebackType
 
-# A run that can be a card number, in one piece or in groups.
-_CARD = re.compile(r"(?<!\d)[2-6]\d{3}(?:[ -]?\d{4}){2}(?:[ -]?\d{1,4}){1,2}(?!\d)")
+# A card number in one piece, or in the groups in which cards are printed and people write them: fours; 4-6-4 and 4-6-5
+# (Diners, American Express); 6-13 (UnionPay's long numbers). Blanks may be the wide or the unbreakable one.
+_GAP = "[ \u00a0\u3000-]"
+_CARD = re.compile(
+    rf"(?<!\d)(?:[2-6]\d{{3}}(?:{_GAP}?\d{{4}}){{2}}(?:{_GAP}?\d{{1,4}}){{1,2}}"
+    rf"|3\d{{3}}{_GAP}\d{{6}}{_GAP}\d{{4,5}}|[3-6]\d{{5}}{_GAP}\d{{13}})(?!\d)"
+)
 _WORD = re.compile(r"[0-9A-Za-z]*")
 HASH_LENGTH_MIN = 32
 """Digits inside a word as long as this belong to a hash, not to a card."""
@@ -34,7 +39,22 @@ def redacted(text: str) -> str:
     """The text without card numbers (first six and last four stay), identity numbers and labelled names."""
     text = _PERSON.sub(lambda found: found["label"] + HIDDEN, text)
     text = _IDENTITY.sub(lambda found: HIDDEN if _is_identity(found[0]) else found[0], text)
+    return without_cards(text)
+
+
+def without_cards(text: str) -> str:
+    """The text with every card number cut to its first six and last four digits.
+
+    A card number is 13 to 19 digits, in one piece or in groups, whose check digit is right. References, telephone
+    numbers and amounts are shorter, longer, or grouped in other ways.
+    """
     return _CARD.sub(_masked, text)
+
+
+def is_luhn(digits: str) -> bool:
+    """True when the check digit of a card number is right."""
+    values = [int(digit) for digit in reversed(digits)]
+    return sum(sum(divmod(value * 2, 10)) if odd % 2 else value for odd, value in enumerate(values)) % 10 == 0
 
 
 class Redaction(logging.Filter):
@@ -85,7 +105,7 @@ def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType 
 
 def _masked(found: re.Match[str]) -> str:
     digits = re.sub(r"\D", "", found[0])
-    if not 13 <= len(digits) <= 19 or not _is_luhn(digits):
+    if not 13 <= len(digits) <= 19 or not is_luhn(digits):
         return found[0]
     if found[0] == digits:
         before = _WORD.match(found.string[: found.start()][::-1])
@@ -94,11 +114,6 @@ def _masked(found: re.Match[str]) -> str:
         if around + len(digits) >= HASH_LENGTH_MIN:
             return found[0]
     return f"{digits[:6]}****{digits[-4:]}"
-
-
-def _is_luhn(digits: str) -> bool:
-    values = [int(digit) for digit in reversed(digits)]
-    return sum(sum(divmod(value * 2, 10)) if odd % 2 else value for odd, value in enumerate(values)) % 10 == 0
 
 
 def _is_identity(text: str) -> bool:

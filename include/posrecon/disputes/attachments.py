@@ -14,8 +14,8 @@ from posrecon.audit.log import read_records
 from posrecon.disputes.states import Action
 from posrecon.errors import UsageError
 from posrecon.files import sha256_of
-from posrecon.formats.masking import mask_cards
 from posrecon.landing.archive import attachments_vault, blob_path, read_frames, store
+from posrecon.redaction import without_cards
 from posrecon.settings import Settings
 
 
@@ -61,7 +61,7 @@ def check(settings: Settings, path: Path) -> CheckedFile:
             f"{path}: has {found.st_size:,} bytes, expected at most {limit:,}; it was not read.",
             next_step="Attach a smaller file, or raise POSRECON_ATTACHMENT_BYTES_MAX.",
         )
-    return CheckedFile(path, mask_cards(path.name), sha256_of(path), found.st_size)
+    return CheckedFile(path, without_cards(path.name), sha256_of(path), found.st_size)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from posrecon.disputes.routes import RouteBook
 from posrecon.disputes.states import ENDED_STATES, RESOLUTIONS, Action, State, after
 from posrecon.errors import UsageError
 from posrecon.files import written_aside
-from posrecon.formats.masking import mask_cards
+from posrecon.redaction import without_cards
 from posrecon.settings import Settings
 
 BULK_FAULTS_SHOWN_MAX = 5
@@ -494,4 +494,4 @@ def _words(text: str, what: str, longest: int = WORDS_MAX) -> str:
 
 def _clean(text: str) -> str:
     """Free text without whole card numbers, and without NUL, which PostgreSQL cannot keep."""
-    return mask_cards(text.replace("\0", "").strip())
+    return without_cards(text.replace("\0", "").strip())

@@ -2,6 +2,8 @@
 
 import re
 
+from posrecon.redaction import is_luhn
+
 _RUN = re.compile(r"(\d{6})\d{3,9}(\d{4})")
 _CARD = re.compile(r"(?<!\d)[3-6]\d{12,18}(?!\d)")
 _SPACED = re.compile(r"(?<!\d)\d{4}[ -]\d{4}[ -]\d{4}[ -]\d{1,7}(?!\d)")
@@ -61,18 +63,12 @@ def mask_text(text: str) -> str:
 
 
 def mask_cards(text: str) -> str:
-    """Mask what can only be a card number, in free text that also holds references we match on.
+    """Mask what can only be a card number, in a bank's text that also holds references we match on; as SQL does.
 
     A run of exactly 13 to 19 digits that starts with 3 to 6 and passes the Luhn check; a UnionPay merchant id
     (15 digits, 898…) or an Alipay id (2088…) stays readable.
     """
     return _CARD.sub(lambda run: mask_text(run[0]) if is_luhn(run[0]) else run[0], text)
-
-
-def is_luhn(digits: str) -> bool:
-    """True when the check digit of a card number is right."""
-    values = [int(digit) for digit in reversed(digits)]
-    return sum(sum(divmod(value * 2, 10)) if odd % 2 else value for odd, value in enumerate(values)) % 10 == 0
 
 
 def hmac_pads(key: bytes) -> tuple[bytes, bytes]:

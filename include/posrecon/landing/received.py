@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from posrecon.formats import bai2, camt, mt940
 from posrecon.landing.sources import Source
 from posrecon.landing.tables import PERSONAL, Table
+from posrecon.redaction import is_luhn, without_cards
 
 HIDDEN = "***"
 _DIGIT_RUN = re.compile(r"(?<!\d)\d{13,19}(?!\d)")
@@ -59,16 +60,12 @@ def received_text(path: Path, source: Source | None, line: int, encoding: str | 
 
 
 def masked(text: str) -> str:
-    """Runs of digits that can be a card number keep first six and last four; other references stay readable."""
-    return _DIGIT_RUN.sub(lambda run: _masked_run(run.group()), text)
+    """What can be a card number keeps first six and last four; other references stay readable."""
+    return without_cards(_DIGIT_RUN.sub(lambda run: _masked_run(run.group()), text))
 
 
 def _masked_run(digits: str) -> str:
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        value = int(digit) * (1 + place % 2)
-        total += value // 10 + value % 10
-    return digits if total % 10 else f"{digits[:6]}{'*' * (len(digits) - 10)}{digits[-4:]}"
+    return f"{digits[:6]}{'*' * (len(digits) - 10)}{digits[-4:]}" if is_luhn(digits) else digits
 
 
 def _declared(path: Path) -> str:

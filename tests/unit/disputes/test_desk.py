@@ -403,7 +403,16 @@ def test_note__with_a_whole_card_number__keeps_its_mask_only(sqlite: Settings) -
             cases.show(1, as_of=FIRST)["events"][-1]["why"]
             == "card 622202****7894 of merchant 898440353110001"
         )
-    assert b"6222021234567894" not in (sqlite.home / "cases.sqlite").read_bytes()
+        cases.note(
+            [1], "he reads 6222 0212 3456 7894 from the slip; call 138 0013 8000, RRN 631522914714", actor=LI
+        )
+        assert (
+            cases.show(1, as_of=FIRST)["events"][-1]["why"]
+            == "he reads 622202****7894 from the slip; call 138 0013 8000, RRN 631522914714"
+        )
+    kept = (sqlite.home / "cases.sqlite").read_bytes()
+    assert b"6222021234567894" not in kept
+    assert b"6222 0212 3456 7894" not in kept
 
 
 # ------------------------------------------------------------------------------------------------ audit
