@@ -245,6 +245,16 @@ def test_breaks__filters_and_limit__say_how_many_are_hidden(
     assert [row["break_id"] for row in json.loads(capsys.readouterr().out)] == ["b2"]
 
 
+def test_breaks__of_a_type_that_does_not_exist__is_wrong_usage(
+    home: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["breaks", "--type", "amount_mismatches"]) == 2
+    assert "There is no break type amount_mismatches" in capsys.readouterr().err
+
+    assert cli.run(["breaks", "--type", "amount_mismatch", "--status", "closed"]) == 0
+    assert "No break fits." in capsys.readouterr().out
+
+
 def test_csv__text_that_a_spreadsheet_would_run__is_made_harmless_and_numbers_stay_numbers(
     home: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -107,12 +107,32 @@ def breaks(
     since: date | None,
     limit: int,
 ) -> tuple[list[Row], int]:
-    """Breaks, the most money at risk first; and how many there are in all."""
+    """Breaks, the most money at risk first; and how many there are in all.
+
+    Raises:
+        UsageError: There is no such break type.
+    """
     where, values = _where({"break_type": break_type, "status": status, "merchant_id": merchant})
     if since is not None:
         where += " and opened_on >= ?"
         values.append(since)
-    return _page(settings, "fct_breaks", where, values, "abs(amount_at_risk_minor) desc, break_id", limit)
+    rows, total = _page(
+        settings, "fct_breaks", where, values, "abs(amount_at_risk_minor) desc, break_id", limit
+    )
+    if break_type is not None and not total:
+        _require_break_type(settings, break_type)
+    return rows, total
+
+
+def _require_break_type(settings: Settings, break_type: str) -> None:
+    """A word that is mistyped finds nothing, and that reads like good news."""
+    with open_published(settings) as published:
+        query = "select break_type from dim_break_types order by 1"
+        known = [name for (name,) in published.execute(query).fetchall()]
+    if break_type not in known:
+        raise UsageError(
+            f"There is no break type {break_type}.", next_step=f"Choose one of {', '.join(known)}."
+        )
 
 
 def _where(equal: dict[str, Any]) -> tuple[str, list[Any]]:
