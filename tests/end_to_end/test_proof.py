@@ -191,6 +191,8 @@ def test_control_report__adds_up_and_is_printed_with_every_character(
     report = collect(home.settings, MONTH)
     assert [row["run_date"] for row in report.nights] == [NIGHT_1, NIGHT_2]
     assert report.runs["night"] == 2
+    # No payout is due on the first night.
+    assert report.nights[0]["payouts_pct"] == "100.00"
     assert sum(row["loaded"] for row in report.files) == len(
         read_receipts(settings, NIGHT_1) + read_receipts(settings, NIGHT_2)
     )

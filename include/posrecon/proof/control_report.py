@@ -153,6 +153,8 @@ def _nights(settings: Settings, month: Month) -> list[Row]:
                 "closed": sum(row["closed_tonight"] for row in figures["breaks"]),
                 "open": sum(row["open"] for row in figures["breaks"]),
                 "explained_pct": figures["explained"]["pct"],
+                # A night of an older release did not explain its payouts.
+                "payouts_pct": figures["explained"].get("payouts", {}).get("pct", "-"),
             }
         )
     return rows
@@ -313,16 +315,17 @@ def _nights_page(pages: Pages, report: ControlReport) -> None:
     )
     pages.table(
         [
-            Column("夜批\nNight", 1.5),
-            Column("文件\nFiles", 0.9, is_money=True),
-            Column("异常\nProblems", 1.1, is_money=True),
+            Column("夜批\nNight", 1.45),
+            Column("文件\nFiles", 0.75, is_money=True),
+            Column("异常\nProblems", 1.2, is_money=True),
             Column("终端\nEvents", 1.1, is_money=True),
             Column("清算\nLines", 1.1, is_money=True),
-            Column("隔离\nQuarantine", 1.3, is_money=True),
-            Column("新增\nOpened", 1.0, is_money=True),
-            Column("关闭\nClosed", 1.0, is_money=True),
-            Column("未结\nOpen", 1.0, is_money=True),
-            Column("已解释\nExplained %", 1.35, is_money=True),
+            Column("隔离\nQuarantine", 1.43, is_money=True),
+            Column("新增\nOpened", 1.05, is_money=True),
+            Column("关闭\nClosed", 0.95, is_money=True),
+            Column("未结\nOpen", 0.8, is_money=True),
+            Column("已解释 %\nExplained", 1.3, is_money=True),
+            Column("划款 %\nPayouts", 1.1, is_money=True),
         ],
         [
             [
@@ -341,6 +344,7 @@ def _nights_page(pages: Pages, report: ControlReport) -> None:
                     )
                 ),
                 row["explained_pct"],
+                row["payouts_pct"],
             ]
             for row in report.nights
         ],
