@@ -28,6 +28,7 @@ SIDE_TABLES = {
     "files": "raw.files",
     "expected_files": "raw.expected_files",
     "ledger_entries": "raw.ledger_entries",
+    "merchants": "raw.merchants",
     "bank_statements": "raw.bank_statements",
     "statement_gaps": "marts.fct_statement_gaps",
     "withdrawals": "marts.fct_withdrawals",

@@ -24,9 +24,10 @@ create table raw.files as
     ) as f (file_no, file_id, source, feed, logical_name, file_name, state, loaded);
 create table raw.expected_files as select source, feed, logical_name, date '2026-11-11' as business_date from raw.files;
 create table raw.ledger_entries (file_no bigint);
+create table raw.merchants as select 'M001' as merchant_id, 'CNY' as currency;
 create table raw.bank_statements as
     select 3::bigint as file_no, 1::bigint as line_no, 'ACC1' as account, '1' as statement_no, 'CNY' as currency,
-        0::bigint as opening_minor, 600::bigint as closing_minor;
+        0::bigint as opening_minor, 600::bigint as closing_minor, date '2026-11-11' as closing_date;
 create table staging.stg_terminal__events as
     select
         (4294967296 + i)::bigint as item_key, 1::bigint as file_no, i::bigint as line_no,
@@ -35,7 +36,7 @@ create table staging.stg_terminal__events as
         (100 * i)::bigint as amount_minor,
         timestamptz '2026-11-11 10:00:00+08' + i * interval 1 minute as txn_at,
         timestamp '2026-11-11 10:00:00' + i * interval 1 minute as txn_local,
-        date '2026-11-11' as business_date
+        date '2026-11-11' as business_date, true as is_approved, null::varchar as merchant_order_no
     from range(1, 201) as r (i);
 create table staging.stg_settlement__lines as
     select

@@ -85,15 +85,33 @@ def test_writing_the_suites__from_nothing__gives_the_checked_in_files(tmp_path: 
     assert catalogue.write_generated(tmp_path) == []
 
 
+def test_shared_rule__is_in_every_suite_that_fills_it_in__with_its_words() -> None:
+    for suite in RULES.suites:
+        shared = [rule for rule in suite.rules if rule.rule_id.endswith("-CONSERVED")]
+        assert len(shared) == (0 if suite.name == catalogue.DISPUTES else 1), suite.name
+    conserved = RULES.rules["DQ-BK-CONSERVED"]
+    assert conserved.description == "As many entries as each accepted file says were loaded are here."
+    assert "count(s.entry_key)" in conserved.kwargs["unexpected_rows_query"]
+
+
+def test_shared_rule__that_a_suite_does_not_fill_in__is_refused(tmp_path: Path) -> None:
+    content = yaml.safe_load((EXPECTATIONS / "rules.yml").read_text(encoding="utf-8"))
+    del content["suites"][0]["fills"]["many"]
+    path = tmp_path / "rules.yml"
+    path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+    with pytest.raises(NightError, match="asks for many, which a suite does not fill in"):
+        catalogue.load(path)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda rules: rules.append(rules[0]), "DQ-TL-TYPES occurs twice"),
-        (lambda rules: rules[1].pop("description"), "DQ-TL-KEY-PRESENT has no description"),
-        (lambda rules: rules[1].pop("zh"), "DQ-TL-KEY-PRESENT has no zh"),
+        (lambda rules: rules[1].pop("description"), "DQ-TL-MERCHANT has no description"),
+        (lambda rules: rules[1].pop("zh"), "DQ-TL-MERCHANT has no zh"),
         (
             lambda rules: rules[1].update(owner="nobody"),
-            "DQ-TL-KEY-PRESENT: the owner is nobody, expected data or",
+            "DQ-TL-MERCHANT: the owner is nobody, expected data or",
         ),
     ],
 )

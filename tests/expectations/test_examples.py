@@ -26,12 +26,14 @@ SIDES = {
         },
     ),
     "ledger_entries": ("raw.ledger_entries", {"file_no": "bigint"}),
+    "merchants": ("raw.merchants", {"merchant_id": "varchar", "currency": "varchar"}),
     "expected_files": ("raw.expected_files", {"source": "varchar", "feed": "varchar", "logical_name": "varchar"}),
     "bank_statements": (
         "raw.bank_statements",
         {
             "file_no": "bigint", "line_no": "bigint", "account": "varchar", "statement_no": "varchar",
             "currency": "varchar", "opening_minor": "bigint", "closing_minor": "bigint",
+            "closing_date": "date",
         },
     ),
     "statement_gaps": (

@@ -6,6 +6,7 @@ what the catalogue says. Nothing here imports Great Expectations.
 """
 
 import json
+import re
 import sys
 import uuid
 from dataclasses import dataclass, field
@@ -45,6 +46,8 @@ from (
 group by rows.currency
 order by rows.currency"""
 
+# In a rule that suites share, <<name>> is what each of them fills in.
+_FILL = re.compile(r"<<(\w+)>>")
 # What a suite may say once for all of its rules.
 _SHARED = ("owner", "remedy_en", "remedy_zh")
 
@@ -151,7 +154,8 @@ def load(path: Path) -> Catalogue:
     seen: set[str] = set()
     for entry in content["suites"]:
         rules = []
-        for raw in entry["rules"]:
+        shared = content.get("shared_rules", []) if "fills" in entry else []
+        for raw in (*(_filled(path, rule, entry["fills"]) for rule in shared), *entry["rules"]):
             rule_id = raw.get("rule_id", "?")
             if rule_id in seen:
                 raise NightError(
@@ -175,6 +179,21 @@ def load(path: Path) -> Catalogue:
             Suite(entry["name"], entry["datasource"], entry["title"], entry["notes"].strip(), tuple(rules))
         )
     return Catalogue(tuple(suites))
+
+
+def _filled(path: Path, value: Any, fills: dict[str, str]) -> Any:
+    """A shared rule, or a part of it, as one suite means it."""
+    if isinstance(value, dict):
+        return {name: _filled(path, part, fills) for name, part in value.items()}
+    if not isinstance(value, str):
+        return value
+    unfilled = sorted(set(_FILL.findall(value)) - fills.keys())
+    if unfilled:
+        raise NightError(
+            f"{path}: a shared rule asks for {', '.join(unfilled)}, which a suite does not fill in.",
+            next_step="Add it to the fills of the suite.",
+        )
+    return _FILL.sub(lambda found: fills[found[1]], value)
 
 
 def load_for(settings: Settings) -> Catalogue:
