@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import yaml
 
+from posrecon.disputes.routes import OWN_RECORDS
 from posrecon.errors import UsageError
 from posrecon.money import format_money
 from posrecon.reporting.evidence import Evidence, Place, evidence_of, place_of
@@ -73,21 +74,33 @@ def texts() -> dict[str, dict[str, str]]:
 
 
 def complaint_of(case: Mapping[str, Any]) -> Complaint:
-    """What a case complains about, from its view (`Desk.show`): to the door of its next step, else where it lies."""
+    """What a case complains about, from its view (`Desk.show`).
+
+    To the door of its next step, else where it lies, else the first one that it will knock on: a pack that is made
+    before anybody has the case is addressed to somebody too, and never to ourselves.
+    """
     step = case["next_step"] or {}
-    door: Mapping[str, Any] = step.get("door") or next(
-        (one for one in case["doors"] if one["route"] == case["route"]), {}
-    )
+    lies_at = [one for one in case["doors"] if one["route"] == case["route"]]
+    doors: list[Mapping[str, Any]] = [step.get("door") or {}, *lies_at, *case["doors"]]
+    door = next((one for one in doors if one and one["route"] != OWN_RECORDS), {})
     respond_by = case["respond_by"]
     return Complaint(
         reference=case["case"],
-        title=case["cause"],
+        title=_title(case),
         addressee_zh=door.get("name_zh", ""),
         addressee_en=door.get("name_en", ""),
         contact=door.get("contact") or "",
         respond_by=date.fromisoformat(respond_by) if respond_by else None,
         break_ids=tuple(one["break_id"] for one in case["case_breaks"]),
     )
+
+
+def _title(case: Mapping[str, Any]) -> str:
+    """The cause in words; where it is one record or one group, whose: an id says nothing to who reads it."""
+    if case["cause_kind"] not in ("transaction", "group"):
+        return str(case["cause"])
+    named = [case[name] for name in ("acquirer", "merchant_id", "terminal_id") if case[name]]
+    return " · ".join(named) or str(case["cause"])
 
 
 def breaks_of(published: duckdb.DuckDBPyConnection, break_ids: Sequence[str]) -> list[Row]:
