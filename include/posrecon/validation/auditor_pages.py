@@ -37,10 +37,12 @@ CANDIDATES_LISTED_MAX = 1_000
 """Candidates of one rule on a page, the most money first; the published table holds every one."""
 
 _STYLE = """
-body { font: 14px/1.5 system-ui, "Noto Sans SC", sans-serif; margin: 2rem auto; max-width: 75rem; color: #1c2228 }
+body { font: 14px/1.5 system-ui, "Noto Sans SC", sans-serif; margin: 2rem auto; padding: 0 1.5rem; max-width: 80rem;
+  color: #1c2228 }
 table { border-collapse: collapse; width: 100%; margin: .5rem 0 1.5rem }
 th, td { text-align: left; padding: .25rem .6rem; border-bottom: 1px solid #dde1e5; vertical-align: top }
 th { color: #6e767e; font-weight: 500; background: #f3f5f7 }
+td { overflow-wrap: anywhere } td:first-child > a, td:first-child > code, time { white-space: nowrap }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
 .bad { color: #a4262c } .good { color: #2b7a3d } small { color: #6e767e }
 svg { background: #f3f5f7 } code { font-size: 12px }
@@ -224,7 +226,7 @@ def _candidates(run_date: date, rows: Iterable[tuple[Any, ...]]) -> str:
                 html.escape(str(break_type)),
                 "" if amount is None else format_money(amount, currency),
                 html.escape(f"{merchant or '-'} {terminal or ''}"),
-                html.escape(f"{route or ''} {respond_by or ''}"),
+                html.escape(route or "") + (f"<br><time>{respond_by}</time>" if respond_by else ""),
                 "<br>".join(lines) + f"<br><small>break {break_id}</small>",
             ]
         )
