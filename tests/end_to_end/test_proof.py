@@ -383,5 +383,5 @@ def test_retention__pages_of_data_docs_go_with_their_night__and_no_link_is_dead(
     assert f"nights/{NIGHT_2}.html" in index
     assert f"nights/{NIGHT_1}.html" not in index
     shown = re.findall(r"_table_row_link_path': '([^']+)'", (site / "index.html").read_text(encoding="utf-8"))
-    assert {link.split("/")[1] for link in shown} == suites
+    assert {link.split("/")[1] for link in shown if link.startswith("validations/")} == suites
     assert home.run("audit", "verify")["sound"]
