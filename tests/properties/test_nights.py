@@ -92,7 +92,7 @@ def test_night__whatever_happened__every_record_and_every_fen_is_somewhere_once(
         books = ask(
             settings,
             "with believed as (select payouts.payout_id, payouts.run_date, book_net_minor, "
-            "sum(expected_amount_minor - coalesce(expected_fee_minor, fee_minor)) as booked_minor "
+            "coalesce(sum(expected_amount_minor - coalesce(expected_fee_minor, fee_minor)), 0) as booked_minor "
             "from marts.fct_payouts as payouts join marts.fct_reconciliation_history as items "
             "on payouts.payout_id = items.payout_id and items.run_date <= payouts.run_date "
             "and items.match_state = 'matched' group by all) "
