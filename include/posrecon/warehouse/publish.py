@@ -353,7 +353,7 @@ def _whole(
         for manifest in manifests
         if (part := manifest.tables.get(name)) is not None and part.file not in gone
     ]
-    if not apart:
+    if not apart or not masks:
         return f"select * from {relation}"
     whole = confidential.unmasked(view.partitions_of, f"from {relation}", read_parquet(apart), masks)
     return f"select * from ({whole})"
