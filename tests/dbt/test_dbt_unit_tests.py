@@ -1072,8 +1072,8 @@ MUTATIONS = [
     ),
     (
         f"{RECON}/int_recon__payout_candidates.sql",
-        "payouts.due_date = payouts.settlement_date or named.merchant_id is not null",
-        "named.merchant_id is not null",
+        "    or payouts.due_date = payouts.settlement_date\n",
+        "",
         "int_recon__payout_candidates",
     ),
     (TOLERANCES, "payout_due_days,amex,0", "payout_due_days,amex,1", "int_recon__settlement_days"),
@@ -1085,8 +1085,21 @@ MUTATIONS = [
     ),
     (
         f"{RECON}/int_recon__payout_candidates.sql",
-        "(payouts.due_date = payouts.settlement_date or named.merchant_id is not null)",
-        "payouts.due_date = payouts.settlement_date",
+        "or (\n        named.merchant_id is not null",
+        "or (\n        false",
+        "int_recon__payout_candidates",
+    ),
+    (
+        f"{RECON}/int_recon__payout_candidates.sql",
+        "        and min(payouts.settlement_date) over (partition by entries.entry_key, payouts.merchant_id)\n"
+        "        = payouts.settlement_date\n",
+        "",
+        "int_recon__payout_candidates",
+    ),
+    (
+        f"{RECON}/int_recon__payout_candidates.sql",
+        "    and payouts.settlement_date <= entries.value_date\n",
+        "",
         "int_recon__payout_candidates",
     ),
     (

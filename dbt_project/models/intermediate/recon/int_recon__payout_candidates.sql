@@ -150,12 +150,14 @@ left join named_entries
     on entries.entry_key = named_entries.entry_key
 where
     (named.merchant_id is not null or named_entries.entry_key is null)
-    -- Money comes after the settlement date; on it when the acquirer's file names the day on which it pays, or the text
-    -- names the merchant.
-    and (
-        payouts.settlement_date < entries.value_date
-        or (
-            payouts.settlement_date = entries.value_date
-            and (payouts.due_date = payouts.settlement_date or named.merchant_id is not null)
-        )
+    and payouts.settlement_date <= entries.value_date
+-- Money comes after the settlement date; on it when the acquirer's file names the day on which it pays, or when the
+-- text names the merchant and nothing older of that merchant waits: a Monday's credit is for the weekend.
+qualify
+    payouts.settlement_date < entries.value_date
+    or payouts.due_date = payouts.settlement_date
+    or (
+        named.merchant_id is not null
+        and min(payouts.settlement_date) over (partition by entries.entry_key, payouts.merchant_id)
+        = payouts.settlement_date
     )
