@@ -1091,9 +1091,8 @@ MUTATIONS = [
     ),
     (
         f"{RECON}/int_recon__payout_candidates.sql",
-        "        and min(payouts.settlement_date) over (partition by entries.entry_key, payouts.merchant_id)\n"
         "        = payouts.settlement_date\n",
-        "",
+        "        <= payouts.settlement_date\n",
         "int_recon__payout_candidates",
     ),
     (
