@@ -1036,6 +1036,18 @@ MUTATIONS = [
     ),
     (
         f"{RECON}/int_recon__payout_entries.sql",
+        "free.acquirer || '|' || free.currency",
+        "free.currency",
+        "int_recon__payout_entries",
+    ),
+    (
+        f"{RECON}/int_recon__payout_entries.sql",
+        "free.acquirer || '|' || free.currency",
+        "free.acquirer",
+        "int_recon__payout_entries",
+    ),
+    (
+        f"{RECON}/int_recon__payout_entries.sql",
         "\"free.merchant_id || '|' || cast(free.due_date as varchar)\"",
         "'free.payout_id'",
         "int_recon__payout_entries",

@@ -119,8 +119,10 @@ named_entries as (
 
 select
     payouts.payout_id,
+    payouts.acquirer,
     payouts.merchant_id,
     payouts.settlement_account,
+    payouts.currency,
     payouts.settlement_date,
     payouts.due_date,
     entries.entry_key,

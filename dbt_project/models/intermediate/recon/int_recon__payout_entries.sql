@@ -1,6 +1,6 @@
 -- Grain: one row per accepted (payout, bank entry). A payout takes one entry a night, or every one whose text names
--- the merchant and the payout's own day: it may come in parts. An entry pays one payout, or all
--- open payouts of one merchant or one account that share a date, when their sum is the amount to the last fen.
+-- the merchant and the payout's own day: it may come in parts. An entry pays one payout, or all open payouts of its
+-- acquirer to one merchant or one account that share a date, when their sum is the amount to the last fen.
 -- The order is the strength of the evidence: a text that names the merchant goes before one that names nobody, an
 -- exact amount before a short or long one (whose text says the day, or which is the only one due), one payout before
 -- several. What fits several ways is not chosen. A debit never pays a payout that we expect to receive, whomever it
@@ -9,9 +9,11 @@
 {% set exact = 'sum(free.outstanding_minor) = max(free.amount_minor)' %}
 {% set same_sign = 'sign(free.amount_minor) = sign(free.outstanding_minor)' %}
 {% set exact_sum = 'count(*) > 1 and ' ~ exact %}
-{% set by_merchant_and_due_date = "free.merchant_id || '|' || cast(free.due_date as varchar)" %}
-{% set by_account_and_settlement_date = "free.settlement_account || '|' || cast(free.settlement_date as varchar)" %}
-{% set by_account_and_due_date = "free.settlement_account || '|' || cast(free.due_date as varchar)" %}
+{% set of_one_acquirer = "free.acquirer || '|' || free.currency || '|' || " %}
+{% set by_merchant_and_due_date = of_one_acquirer ~ "free.merchant_id || '|' || cast(free.due_date as varchar)" %}
+{% set by_account_and_settlement_date = of_one_acquirer
+    ~ "free.settlement_account || '|' || cast(free.settlement_date as varchar)" %}
+{% set by_account_and_due_date = of_one_acquirer ~ "free.settlement_account || '|' || cast(free.due_date as varchar)" %}
 {% set rules = [
     ('named_exact_on_due_date', 'free.payout_id', 'free.is_named and free.is_on_due_date', exact),
     ('named_exact', 'free.payout_id', 'free.is_named', exact),
