@@ -123,7 +123,10 @@ def test_manifest__proves_every_part__and_names_the_received_files(two: Home, tm
         assert part["sha256"] == hashlib.sha256(archive.read(name)).hexdigest()
     assert pack.sha256 == hashlib.sha256(pack.path.read_bytes()).hexdigest()
     known = set(two.ask("select file_name, sha256 from marts.fct_files"))
-    assert {(one["file"], one["sha256"]) for one in manifest["received_files"]} <= known
+    received = {(one["file"], one["sha256"]) for one in manifest["received_files"]}
+    assert received <= known
+    heads = [archive.read(name).decode().splitlines() for name in named if name.startswith("evidence/")]
+    assert {(head[0], head[2].rsplit(" ", 1)[1]) for head in heads} <= received
 
 
 @pytest.mark.usefixtures("keys")

@@ -86,7 +86,7 @@ def build_pack(settings: Settings, complaint: Complaint, folder: Path, *, by: st
     with open_published(settings, is_whole=True) as published:
         rows = breaks_of(published, complaint.break_ids)
         stories = stories_of(settings, published, rows[:TOLD])
-        received = _received_files(published, rows)
+        received = _received_files(published, rows, stories)
     run_date: date = max(row["run_date"] for row in rows)
     pages = _pages(settings, complaint, run_date, rows, stories, received)
     parts = {
@@ -137,8 +137,10 @@ def _write_zip(target: Path, parts: dict[str, bytes], dated: date) -> None:
             archive.writestr(info, data)
 
 
-def _received_files(published: duckdb.DuckDBPyConnection, rows: Sequence[Row]) -> list[dict[str, str]]:
-    """Name and SHA-256 of every received file that the breaks rest on."""
+def _received_files(
+    published: duckdb.DuckDBPyConnection, rows: Sequence[Row], stories: Sequence[Story]
+) -> list[dict[str, str]]:
+    """Name and SHA-256 of every received file that the breaks rest on, and of those whose lines are shown with them."""
     ids = {row[f"{side}_file_id"] for row in rows for side in ("terminal", "settlement", "bank")} - {None}
     found = rows_of(
         published,
@@ -146,7 +148,10 @@ def _received_files(published: duckdb.DuckDBPyConnection, rows: Sequence[Row]) -
         "and sha256 is not null order by all",
         [sorted(ids)],
     )
-    return [{name: str(value) for name, value in row.items()} for row in found]
+    files = {(str(row["file"]), str(row["sha256"])) for row in found}
+    # The bank entry of a payout stands beside the break, not in it.
+    files |= {(one.file, one.sha256) for story in stories for one in story.evidence if one.sha256 is not None}
+    return [{"file": file, "sha256": sha256} for file, sha256 in sorted(files)]
 
 
 def _evidence_parts(stories: Sequence[Story]) -> dict[str, bytes]:
