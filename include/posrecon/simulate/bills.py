@@ -175,13 +175,14 @@ def _table(lines: Lines, channel: Channel, events: Events, population: Populatio
     )
 
 
-def _yuan(minor: int) -> str:
+def yuan(minor: int) -> str:
+    """Fen as a bill writes them: -1234 → '-12.34'."""
     return f"{'-' if minor < 0 else ''}{abs(minor) // 100}.{abs(minor) % 100:02d}"
 
 
 def _write_wechat(folder: Path, bill: _Bill) -> None:
-    sold, returned = _yuan(bill.sold_minor), _yuan(bill.returned_minor)
-    totals = (str(bill.sales + bill.refunds), sold, returned, "0.00", _yuan(bill.fee_minor), sold, returned)
+    sold, returned = yuan(bill.sold_minor), yuan(bill.returned_minor)
+    totals = (str(bill.sales + bill.refunds), sold, returned, "0.00", yuan(bill.fee_minor), sold, returned)
     lines = (_WECHAT_HEADER, bill.records, _WECHAT_TOTALS, ",".join(f"`{total}" for total in totals), "")
     content = "\r\n".join(lines).encode("utf-8-sig")
     name = wallets.wechat_name(bill.acquirer_id, bill.on, is_gzip=bill.is_gzip)
@@ -197,8 +198,8 @@ def _write_alipay(folder: Path, bill: _Bill) -> None:
         f"#起始日期：[{bill.on:%Y年%m月%d日} 00:00:00]   终止日期：[{after:%Y年%m月%d日} 00:00:00]",
     )
     foot = (
-        f"#交易合计：{bill.sales}笔，商家实收共{_yuan(bill.sold_minor)}元，商家优惠共0.00元",
-        f"#退款合计：{bill.refunds}笔，商家实收退款共{_yuan(-bill.returned_minor)}元，商家优惠退款共0.00元",
+        f"#交易合计：{bill.sales}笔，商家实收共{yuan(bill.sold_minor)}元，商家优惠共0.00元",
+        f"#退款合计：{bill.refunds}笔，商家实收退款共{yuan(-bill.returned_minor)}元，商家优惠退款共0.00元",
         f"#导出时间：[{after:%Y年%m月%d日} 09:12:52]",
     )
     rule = "-" * 40

@@ -16,6 +16,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from posrecon.simulate import disputes, settlement
+from posrecon.simulate.bills import yuan
 
 Row = dict[str, str]
 # Where a record stands: file and line, as a label names it.
@@ -313,15 +314,15 @@ def _allinpay(lines: list[_Line], _: date) -> bytes:
             "参考号": line.rrn,
             "卡号": line.card,
             "卡类别": _ALLINPAY_CARDS[line.card_type],
-            "交易金额": _yuan(line.gross),
-            "手续费": _yuan(line.fee),
-            "结算金额": _yuan(line.net),
+            "交易金额": yuan(line.gross),
+            "手续费": yuan(line.fee),
+            "结算金额": yuan(line.net),
             "交易单号": line.number,
             "原交易单": line.original,
         }
         for line in lines
     )
-    totals = ("合计", str(len(lines)), *(_yuan(total) for total in _totals(lines)))
+    totals = ("合计", str(len(lines)), *(yuan(total) for total in _totals(lines)))
     text = (
         _ALLINPAY_HEADER,
         *(",".join(record.get(column, "") for column in _ALLINPAY_COLUMNS) for record in records),
@@ -366,10 +367,6 @@ def _totals(lines: list[_Line]) -> tuple[int, int, int]:
         sum(line.sign * line.fee for line in lines),
         sum(line.sign * line.net for line in lines),
     )
-
-
-def _yuan(fen: int) -> str:
-    return f"{'-' if fen < 0 else ''}{abs(fen) // 100}.{abs(fen) % 100:02d}"
 
 
 # -------------------------------------------------------------------------------- CSV
