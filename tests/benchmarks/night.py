@@ -206,13 +206,8 @@ def _rival(code: str, home: Path, *, python: str = sys.executable) -> tuple[floa
     return float(seconds), float(rows), measured
 
 
-def _received_code(received: Path) -> str:
-    """One query over the terminal log, the UnionPay records and the WeChat bills as they came.
-
-    Alipay's bills are zips in GBK, which DuckDB cannot open; the query is spared them, the night is not.
-    """
-    at = {name: f"substr(record, {first + 1}, {last - first})" for name, (first, last) in offsets().items()}
-    cells = ", ".join(f"'c{number}': 'varchar'" for number in range(WECHAT_COLUMNS))
+def _duckdb_script(query: str, target: Path) -> str:
+    """A script that writes a query as Parquet and prints its seconds and its rows."""
     return f"""
 import duckdb, time
 started = time.perf_counter()
@@ -220,6 +215,21 @@ connection = duckdb.connect(config={{"threads": 2}})
 connection.execute("set enable_progress_bar = false")  # it would stand between the figures
 rows = connection.execute('''
     copy (
+{query}    ) to '{target}' (format parquet, compression zstd)
+''').fetchall()[0][0]
+print(time.perf_counter() - started, rows)
+"""
+
+
+def _received_code(received: Path) -> str:
+    """One query over the terminal log, the UnionPay records and the WeChat bills as they came.
+
+    Alipay's bills are zips in GBK, which DuckDB cannot open; the query is spared them, the night is not.
+    """
+    at = {name: f"substr(record, {first + 1}, {last - first})" for name, (first, last) in offsets().items()}
+    cells = ", ".join(f"'c{number}': 'varchar'" for number in range(WECHAT_COLUMNS))
+    return _duckdb_script(
+        f"""\
         with events as (
             select *, case txn_type when 'refund' then -1 else 1 end as direction
             from read_csv('{received}/terminal_log/terminal_log_*.csv', all_varchar = true)
@@ -257,20 +267,14 @@ rows = connection.execute('''
         select e.*, l.gross_minor, l.fee_minor, l.net_minor
         from events as e
         join wechat as l using (merchant_id, merchant_order_no, direction)
-    ) to '{received}.parquet' (format parquet, compression zstd)
-''').fetchall()[0][0]
-print(time.perf_counter() - started, rows)
-"""
+""",
+        received.with_suffix(".parquet"),
+    )
 
 
 def _duckdb_code(inputs: dict[str, Path]) -> str:
-    return f"""
-import duckdb, time
-started = time.perf_counter()
-connection = duckdb.connect(config={{"threads": 2}})
-connection.execute("set enable_progress_bar = false")  # it would stand between the figures
-rows = connection.execute('''
-    copy (
+    return _duckdb_script(
+        f"""\
         with events as (
             select *, case txn_type when 'refund' then -1 else 1 end as direction
             from read_csv('{inputs["terminal_log"]}', all_varchar = true)
@@ -285,10 +289,9 @@ rows = connection.execute('''
         select e.*, l.file_no, l.line_no, l.gross_minor, l.fee_minor, l.net_minor, l.settlement_date
         from events as e
         join lines as l using (merchant_id, terminal_id, rrn, direction)
-    ) to '{inputs["merchants"].with_name("duckdb.parquet")}' (format parquet, compression zstd)
-''').fetchall()[0][0]
-print(time.perf_counter() - started, rows)
-"""
+""",
+        inputs["merchants"].with_name("duckdb.parquet"),
+    )
 
 
 def _polars_code(inputs: dict[str, Path]) -> str:
